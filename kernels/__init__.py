@@ -1,0 +1,16 @@
+"""CUDA kernels in Python for scientists, each paired with a NumPy reference.
+
+Functions take NumPy, Numba, CuPy, PyTorch or JAX arrays and return the same kind; the same names work on single
+numbers inside ``@cuda.jit`` kernels. Importing this package compiles nothing and touches no driver.
+"""
+
+from .elementwise import *
+from .elementwise import __all__ as _elementwise
+from .pairing import REGISTRY
+from .runtime import DeviceMismatchError, EngineError, ReferenceWarning, engine, use
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "REGISTRY", "DeviceMismatchError", "EngineError", "ReferenceWarning", "__version__", "engine", "use", *_elementwise,
+]  # fmt: skip

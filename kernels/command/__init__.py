@@ -1,0 +1,1 @@
+"""The command line: ``python -m kernels info | check | run | bench``, one module for each."""

@@ -1,0 +1,219 @@
+"""``python -m kernels bench``: measured times over their floor, and beside the peers'."""
+
+import datetime
+import gc
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+from . import machine
+
+
+def main(options):
+    """Time, print, and write what was asked for; the exit status."""
+    problem = machine.usable()
+    if problem:
+        print_error(f"bench needs a GPU: {problem}")
+        return 2
+    machine.prepare("cuda", simulate=False)
+    if options.plot and not _can_plot():
+        print_error("--plot needs matplotlib: pip install 'numba-kernels[bench]'")
+        return 2
+    console = Console()
+    found = measure(options.only, options.peers, options.rounds, console)
+    show(found, console)
+    if options.json:
+        save(found, options.json)
+    if options.plot:
+        from .figures import plot
+
+        plot(found, options.plot)
+    return 0 if all("kernels" in row["seconds"] for row in found["rows"]) else 1
+
+
+def print_error(message):
+    """To standard error."""
+    Console(stderr=True, soft_wrap=True).print(f"python -m kernels: {message}", markup=False, highlight=False)
+
+
+def _can_plot():
+    try:
+        import matplotlib  # noqa: F401  (whether it is there)
+    except ImportError:
+        return False
+    return True
+
+
+def measure(only, peers, rounds, console):
+    """All rows whose name contains one of `only`, timed, as a dict that JSON can carry."""
+    from ..runtime import use
+    from .timing import copy_bandwidth
+    from .workloads import rows
+
+    use("cuda")
+    chosen = [row for row in rows() if not only or any(text in row.name for text in only)]
+    found = description()
+    found["copy_bandwidth"] = copy_bandwidth()
+    found["rows"] = []
+    for row in chosen:
+        with console.status(row.name):
+            found["rows"].append(time_row(row, peers, rounds, found["copy_bandwidth"]))
+        gc.collect()
+    return found
+
+
+def description():
+    """The card and what computes on it."""
+    driver = machine.driver()
+    card = driver["cards"][0]
+    return {
+        "card": card["name"],
+        "compute_capability": card["compute_capability"],
+        "driver": driver["version"],
+        "cuda": driver["cuda"],
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "versions": machine.versions(),
+    }
+
+
+def time_row(row, peers, rounds, bandwidth, timers=None):
+    """One row, timed.
+
+    Parameters
+    ----------
+    row : Row
+    peers : bool
+    rounds : int
+    bandwidth : float
+        Bytes per second of a copy.
+    timers : dict of str to callable, optional
+        ``row.how`` -> ``timer(calls, rounds)``, which gives seconds per variant.
+
+    Returns
+    -------
+    timed : dict
+        ``seconds`` per variant that ran, ``errors`` per variant that did not.
+    """
+    timed = {
+        "name": row.name,
+        "how": row.how,
+        "bytes": row.bytes,
+        "flops": row.flops,
+        "seconds": {},
+        "errors": {},
+    }
+    timers = timers or _timers()
+    try:
+        makers = row.make()
+        wanted = {name: maker for name, maker in makers.items() if peers or name == "kernels"}
+        calls = _started(wanted, timed["errors"], timers["wait"])
+        timed["seconds"] = timers[row.how](calls, rounds) if calls else {}
+    except Exception as failure:  # one row that fails leaves the others
+        timed["errors"]["the row"] = _words(failure)
+    return timed | compared(timed, bandwidth)
+
+
+def _timers():
+    from numba import cuda
+
+    from .timing import back_to_back_seconds, device_seconds, single_seconds
+
+    return {
+        "device": device_seconds,
+        "back to back": back_to_back_seconds,
+        "single": single_seconds,
+        "wait": cuda.synchronize,
+    }
+
+
+def _started(makers, errors, wait):
+    """What to call, each called once; what fails is left out and its error noted."""
+    calls = {}
+    for name, maker in makers.items():
+        try:
+            call = maker()
+            call()
+            wait()
+            calls[name] = call
+        except Exception as failure:  # whatever a peer raises
+            errors[name] = _words(failure)
+    return calls
+
+
+def _words(failure):
+    text = traceback.format_exception_only(failure)[-1]
+    return " ".join(text.split())[:300]
+
+
+def compared(timed, bandwidth):
+    """Floor, best peer and the ratios to both; None where there is nothing to compare."""
+    ours = timed["seconds"].get("kernels")
+    others = {name: t for name, t in timed["seconds"].items() if name != "kernels"}
+    best = min(others, key=others.get) if others else None
+    floor = timed["bytes"] / bandwidth if timed["bytes"] else None
+    return {
+        "floor": floor,
+        "over_floor": ours / floor if ours and floor else None,
+        "best_peer": best,
+        "over_best_peer": ours / others[best] if ours and best else None,
+    }
+
+
+def show(found, console):
+    """Print one row for each work, and below what the peers that failed said."""
+    torch, cupy = (found["versions"].get(name) or "none" for name in ("torch", "cupy"))
+    console.print(f"{found['card']}, {found['date']}, torch {torch}, CuPy {cupy}", highlight=False)
+    console.print(f"Device copy {found['copy_bandwidth'] / 1e9:.0f} GB/s, read and written", highlight=False)
+    table = Table(
+        "work", "floor us", "ours us", "over floor", "best peer", "peer us", "over peer", box=SIMPLE
+    )
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in found["rows"]:
+        table.add_row(*cells(row))
+    console.print(table)
+    for row in found["rows"]:
+        peers = {name: t for name, t in row["seconds"].items() if name != "kernels"}
+        if peers:
+            listed = ", ".join(
+                f"{name} {1e6 * t:.1f}" for name, t in sorted(peers.items(), key=lambda p: p[1])
+            )
+            console.print(f"{row['name']}: {listed} us", highlight=False, markup=False)
+        for name, error in row["errors"].items():
+            console.print(f"{row['name']}, {name} left out: {error}", highlight=False, markup=False)
+
+
+def cells(row):
+    """Texts of a row of the table."""
+
+    def number(x, form, scale=1):
+        return "" if x is None else format(scale * x, form)
+
+    return (
+        row["name"],
+        number(row["floor"], ".0f", 1e6) or "launch",
+        number(row["seconds"].get("kernels"), ".1f", 1e6) or "failed",
+        number(row["over_floor"], ".3f"),
+        row["best_peer"] or "",
+        number(row["seconds"].get(row["best_peer"]), ".1f", 1e6),
+        number(row["over_best_peer"], ".3f"),
+    )
+
+
+def save(found, path):
+    """Write JSON beside its place and rename it, so that it is never half-written."""
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        part.write_text(json.dumps(found, indent=1) + "\n")
+        part.replace(path)
+    except OSError as error:
+        sys.stderr.write(f"python -m kernels: cannot write {path}: {error}\n")
+    finally:
+        part.unlink(missing_ok=True)

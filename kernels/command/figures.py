@@ -1,0 +1,90 @@
+"""Figures of what `bench` measured: a Markdown table of the results that are committed, and a roofline plot."""
+
+import json
+from pathlib import Path
+
+import kernels
+
+from .bench import cells
+
+RESULTS = Path(kernels.__file__).parents[1] / "asv_benchmarks" / "results"
+
+_HEADER = """\
+| work | floor, us | ours, us | over the floor | best peer | peer, us | over the peer |
+|---|---:|---:|---:|---|---:|---:|"""
+
+
+def results(folder=RESULTS):
+    """The results of `bench` in a folder, by name of their files; asv keeps other files there."""
+    found = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
+    return [document for document in found if isinstance(document, dict) and "copy_bandwidth" in document]
+
+
+def markdown(folder=RESULTS):
+    """A table for each card, with its name and the date; an empty string where nothing was measured."""
+    return "\n\n".join(map(_table, results(folder)))
+
+
+def _table(found):
+    libraries = {"torch": "PyTorch", "cupy": "CuPy", "numba-cuda": "numba-cuda"}
+    versions = [
+        f"{text} {found['versions'][name]}" for name, text in libraries.items() if found["versions"].get(name)
+    ]
+    lines = "\n".join(f"| {' | '.join(_escaped(cell) for cell in cells(row))} |" for row in found["rows"])
+    return (
+        f"{found['card']}, {found['date']}; device copy {found['copy_bandwidth'] / 1e9:.0f} GB/s; "
+        f"{', '.join(versions)}.\n\n{_HEADER}\n{lines}"
+    )
+
+
+def _escaped(cell):
+    return cell.replace("|", r"\|").replace("*", r"\*")
+
+
+def plot(found, path):
+    """Draw attained flops against flops per byte, under the roof that the copy's bandwidth makes.
+
+    Parameters
+    ----------
+    found : dict
+        As `kernels.command.bench.measure` returns it.
+    path : str
+        Of the picture, whose suffix names the format.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axes = figure.subplots()
+    rows = [row for row in found["rows"] if row["bytes"] and row["seconds"].get("kernels")]
+    intensity = [row["flops"] / row["bytes"] for row in rows]
+    if rows:
+        ends = [min(intensity) / 2, max(intensity) * 2]
+        roof = [x * found["copy_bandwidth"] / 1e9 for x in ends]
+        axes.plot(ends, roof, "k-", label=f"copy, {found['copy_bandwidth'] / 1e9:.0f} GB/s")
+    for marker, color, label in (("o", "tab:blue", "kernels"), ("x", "tab:orange", "best peer")):
+        names = ["kernels" if label == "kernels" else row["best_peer"] for row in rows]
+        points = [
+            (x, row["flops"] / row["seconds"][name] / 1e9)
+            for x, row, name in zip(intensity, rows, names, strict=True)
+            if name
+        ]
+        if points:
+            axes.scatter(*zip(*points, strict=True), marker=marker, color=color, label=label, zorder=3)
+    _name_points(axes, rows, intensity)
+    axes.set(xscale="log", yscale="log", xlabel="operations per byte", ylabel="10^9 operations per second")
+    axes.set_title(f"{found['card']}, {found['date']}")
+    if rows:
+        axes.legend(loc="upper left")
+    figure.savefig(path, dpi=150)
+
+
+def _name_points(axes, rows, intensity):
+    """Names of the rows; those of one intensity lie within a few percent of each other, and share a label."""
+    groups = {}
+    for x, row in zip(intensity, rows, strict=True):
+        groups.setdefault(round(x, 3), []).append(row)
+    for group in groups.values():
+        row = min(group, key=lambda row: row["flops"] / row["seconds"]["kernels"])
+        place = row["flops"] / row["bytes"], row["flops"] / row["seconds"]["kernels"] / 1e9
+        text = "\n".join(row["name"] for row in group)
+        axes.annotate(text, place, xytext=(6, -4), textcoords="offset points", va="top", fontsize=7)

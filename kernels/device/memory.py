@@ -1,0 +1,223 @@
+"""Wide loads and stores.
+
+A thread that moves 16 bytes an instruction keeps memory busy with a quarter of the instructions that 4 bytes need.
+`loader` and `storer` make the functions that move `width` neighbouring elements of several arrays at once. What
+a lane computes from is the tuple of the arrays' elements at one index.
+
+An operand is a pointer, of which lane j reads element ``at + j``; where it is "uniform" every lane reads element
+``at``; where it is a "value" it is no pointer, and every lane takes it as it is.
+"""
+
+from .instructions import SIMULATED, instruction
+
+if not SIMULATED:
+    from llvmlite import ir
+    from numba import types
+
+    from .scalar import complex_value, convert, scalar_type, unpack, unwrapped
+
+
+def loader(kinds, width):
+    """``load(operands, offsets)``: a tuple of `width` lanes, each a tuple of NumPy scalars, one an operand.
+
+    Parameters
+    ----------
+    kinds : tuple of {"vector", "uniform", "value"}
+        One per operand.
+    width : int
+        Elements a lane tuple spans. A pointer must be aligned to `width` elements (at most 16 bytes).
+    """
+
+    def twin(operands, offsets):
+        def element(k, lane):
+            if kinds[k] == "value":
+                return operands[k]
+            return operands[k][int(offsets[k]) + (lane if kinds[k] == "vector" else 0)]
+
+        return tuple(tuple(element(k, lane) for k in range(len(kinds))) for lane in range(width))
+
+    @instruction(twin)
+    def load(typingctx, operands, offsets):
+        natives = [t if kind == "value" else t.dtype for t, kind in zip(operands, kinds, strict=True)]
+        scalars = [t if t is types.boolean else _scalar(t) for t in natives]
+        lane = types.Tuple(scalars)
+        lanes = types.UniTuple(lane, width)
+
+        def codegen(context, builder, signature, args):
+            columns = []
+            for kind, native, value, offset, offset_type in zip(
+                kinds, natives, unpack(builder, args[0], len(kinds)), unpack(builder, args[1], len(kinds)), offsets,
+                strict=True,
+            ):  # fmt: skip
+                if kind == "value":
+                    columns.append([value] * width)
+                    continue
+                address = _address(context, builder, value, offset, offset_type)
+                count = width if kind == "vector" else 1
+                column = _load(context, builder, address, native, count)
+                columns.append(column * (width // count))
+            rows = [context.make_tuple(builder, lane, row) for row in zip(*columns, strict=True)]
+            return context.make_tuple(builder, lanes, rows)
+
+        return lanes(operands, offsets), codegen
+
+    return load
+
+
+def storer(width):
+    """``store(outs, offsets, lanes)``: lane j's results go to element ``at + j`` of each array."""
+
+    def twin(outs, offsets, lanes):
+        for lane, results in enumerate(lanes):
+            for out, at, y in zip(outs, offsets, results if isinstance(results, tuple) else (results,), strict=True):
+                out[int(at) + lane] = y.astype(out.dtype)
+
+    @instruction(twin)
+    def store(typingctx, outs, offsets, lanes):
+        def codegen(context, builder, signature, args):
+            rows = unpack(builder, args[2], width)
+            for k, pointer in enumerate(outs):
+                native = pointer.dtype
+                column = []
+                for row, row_type in zip(rows, lanes, strict=True):
+                    several = isinstance(row_type, types.BaseTuple)
+                    value = builder.extract_value(row, k) if several else row
+                    column.append(convert(context, builder, value, row_type[k] if several else row_type, native))
+                target, offset = builder.extract_value(args[0], k), builder.extract_value(args[1], k)
+                _store(context, builder, _address(context, builder, target, offset, offsets[k]), native, column)
+            return context.get_dummy_value()
+
+        return types.void(outs, offsets, lanes), codegen
+
+    return store
+
+
+def lanewise(function, width):
+    """``apply(lanes)``: `function` of every lane, in a tuple."""
+
+    def twin(lanes):
+        return tuple(map(function, lanes))
+
+    @instruction(twin)
+    def apply(typingctx, lanes):
+        callee = typingctx.resolve_value_type(function)
+        inner = typingctx.resolve_function_type(callee, (lanes[0],), {})
+        results = types.UniTuple(inner.return_type, width)
+
+        def codegen(context, builder, signature, args):
+            implementation = context.get_function(callee, inner)
+            context.add_linking_libs(getattr(implementation, "libs", ()))
+            rows = [implementation(builder, (lane,)) for lane in unpack(builder, args[0], width)]
+            return context.make_tuple(builder, results, rows)
+
+        return results(lanes), codegen
+
+    return apply
+
+
+def along(kinds):
+    """``offsets(at)``: the offset of every operand in a run: `at`, and 0 for what all elements share."""
+
+    @instruction(lambda at: tuple(at if kind == "vector" else 0 for kind in kinds))
+    def offsets(typingctx, at):
+        result = types.UniTuple(at, len(kinds))
+
+        def codegen(context, builder, signature, args):
+            zero = context.get_constant_null(at)
+            return context.make_tuple(builder, result, [args[0] if kind == "vector" else zero for kind in kinds])
+
+        return result(at), codegen
+
+    return offsets
+
+
+def unraveler(count):
+    """``offsets(i, shape, strides)``: element offsets, one an operand, of the i-th point in C order.
+
+    `shape` is a tuple of d unsigned integers, `strides` a flat tuple of `count` * d signed ones. Unsigned 32-bit
+    division is a handful of instructions, 64-bit division a function call: the caller picks the type of `i`
+    and `shape` by the number of points.
+    """
+
+    def twin(i, shape, strides):
+        found = [0] * count
+        for axis in reversed(range(len(shape))):
+            i, along = divmod(int(i), int(shape[axis]))
+            for k in range(count):
+                found[k] += along * strides[k * len(shape) + axis]
+        return tuple(found)
+
+    @instruction(twin)
+    def offsets(typingctx, i, shape, strides):
+        ndim = len(shape)
+        result = types.UniTuple(types.int64, count)
+
+        def codegen(context, builder, signature, args):
+            rest = args[0]
+            lengths, steps = unpack(builder, args[1], ndim), unpack(builder, args[2], count * ndim)
+            zero = ir.Constant(ir.IntType(64), 0)
+            found = [zero] * count
+            for axis in reversed(range(ndim)):
+                along = rest
+                if axis:
+                    whole = builder.udiv(rest, lengths[axis])
+                    along = builder.sub(rest, builder.mul(whole, lengths[axis]))
+                    rest = whole
+                along = context.cast(builder, along, i, types.int64)
+                for k in range(count):
+                    found[k] = builder.add(found[k], builder.mul(along, steps[k * ndim + axis]))
+            return context.make_tuple(builder, result, found)
+
+        return result(i, shape, strides), codegen
+
+    return offsets
+
+
+if not SIMULATED:
+
+    def _scalar(native):
+        from numba.cuda.np import numpy_support
+
+        return scalar_type(numpy_support.as_dtype(unwrapped(native)))
+
+    def _address(context, builder, pointer, offset, offset_type):
+        return builder.gep(pointer, [context.cast(builder, offset, offset_type, types.int64)])
+
+    def _layout(context, native, width):
+        """Component type, number of components and the 32-bit vector that carries `width` elements."""
+        data = context.get_data_type(native)
+        parts = 2 if isinstance(native, types.Complex) else 1
+        component = data.elements[0] if parts == 2 else data
+        bits = native.bitwidth if not isinstance(native, types.Boolean) else 8
+        words = width * bits // 32
+        carrier = ir.VectorType(ir.IntType(32), words) if words > 1 else ir.IntType(width * bits)
+        return component, parts, carrier, width * bits // 8
+
+    def _load(context, builder, address, native, width):
+        if width == 1:
+            return [context.unpack_value(builder, native, address)]
+        component, parts, carrier, size = _layout(context, native, width)
+        wide = builder.load(builder.bitcast(address, carrier.as_pointer()), align=size)
+        vector = builder.bitcast(wide, ir.VectorType(component, width * parts))
+        pieces = [builder.extract_element(vector, ir.Constant(ir.IntType(32), k)) for k in range(width * parts)]
+        if parts == 2:
+            pairs = zip(pieces[::2], pieces[1::2], strict=True)
+            return [complex_value(context, builder, native, *pair) for pair in pairs]
+        model = context.data_model_manager[native]
+        return [model.from_data(builder, piece) for piece in pieces]
+
+    def _store(context, builder, address, native, values):
+        width = len(values)
+        if width == 1:
+            context.pack_value(builder, native, values[0], address)
+            return
+        component, parts, carrier, size = _layout(context, native, width)
+        if parts == 2:
+            pieces = [builder.extract_value(value, k) for value in values for k in (0, 1)]
+        else:
+            model = context.data_model_manager[native]
+            pieces = [model.as_data(builder, value) for value in values]
+        vector = ir.Constant(ir.VectorType(component, width * parts), ir.Undefined)
+        for k, piece in enumerate(pieces):
+            vector = builder.insert_element(vector, piece, ir.Constant(ir.IntType(32), k))
+        builder.store(builder.bitcast(vector, carrier), builder.bitcast(address, carrier.as_pointer()), align=size)

@@ -1,0 +1,139 @@
+"""One kernel from a user's function of numbers.
+
+    y1, y2, ... = f(x1, x2, ...)    element by element
+
+f is ordinary Python: arithmetic, branches, loops, `math`, NumPy ufuncs, SciPy's special functions and the
+functions of this package. Values are NumPy scalars in it, on the GPU too (`kernels.device.scalar`), so promotion
+is NumPy's: a float32 times a literal 2.0 is a float32.
+
+Arithmetic inside f is float32 for float16 inputs, rounded once at the end.
+"""
+
+import functools
+import inspect
+
+import numpy as np
+
+from ..device.instructions import device_function
+from ..device.scalar import compute_dtype
+from .mapping import Mapping, evaluate
+
+
+def fuse(function=None, /, *, dtypes=None):
+    """Make one elementwise kernel of a function of numbers.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one number per input and returns one number, or a tuple of several. It must not depend on anything
+        that changes: what it refers to is read once per combination of dtypes.
+    dtypes : dtype or tuple of dtypes, optional
+        Of the results. Else what `function` returns for NumPy scalars of value 1 of the input dtypes, Python
+        numbers being weak, as `numpy.vectorize` finds its output types.
+
+    Returns
+    -------
+    fused : callable
+        ``fused(*inputs, out=None, where=True, casting="same_kind", stream=None)`` with NumPy's broadcasting; each
+        input is read once and each result written once.
+
+    Raises
+    ------
+    TypeError
+        When `function` is not a Python function of a fixed number of positional arguments; by the fused function,
+        for unsupported dtypes and for casts that `casting` forbids.
+    ValueError
+        By the fused function, for shapes that do not broadcast.
+
+    Notes
+    -----
+    Rounding: each operation as NumPy's in the same dtype, except that a product and a sum may be contracted
+    into one fused multiply-add, and that float16 is computed in float32. Kernels are kept per dtypes and layout.
+
+    References
+    ----------
+    NEP 50, https://numpy.org/neps/nep-0050-scalar-promotion.html
+
+    Examples
+    --------
+    >>> import math, kernels
+    >>> @kernels.fuse
+    ... def damped(a, x, y):
+    ...     return a * x + y * math.sin(x)
+    >>> damped(2.0, [0.0, 1.0], [1.0, 1.0])
+    array([0.        , 2.84147098])
+    """
+    if function is None:
+        return functools.partial(fuse, dtypes=dtypes)
+    parameters = _parameters(function)
+    inner = device_function(function)
+    wanted = None if dtypes is None else tuple(map(np.dtype, dtypes if isinstance(dtypes, tuple) else (dtypes,)))
+
+    def scalar(ins):
+        return inner
+
+    @functools.cache
+    def results(dtypes):
+        ins = tuple(np.dtype(d) for d in dtypes)
+        return ins, wanted or _result_dtypes(function, dtypes)
+
+    def resolve(dtypes, dtype, casting):
+        return results(dtypes)
+
+    @functools.cache
+    def mapping(nout):
+        return Mapping(function.__name__, parameters, nout, resolve, scalar, _vectorized(function, nout))
+
+    @functools.wraps(function)
+    def fused(*inputs, out=None, where=True, casting="same_kind", stream=None):
+        if len(inputs) != len(parameters):
+            raise TypeError(f"{function.__name__}() takes {len(parameters)} arrays, got {len(inputs)}")
+        return evaluate(mapping(_count(inputs)), inputs, out, where, casting, None, stream)
+
+    def _count(inputs):
+        if wanted:
+            return len(wanted)
+        return len(results(_dtypes(inputs, parameters))[1])
+
+    fused.__signature__ = inspect.signature(fused, follow_wrapped=False)
+    return fused
+
+
+def _parameters(function):
+    if not inspect.isfunction(function):
+        raise TypeError(f"function must be a Python function, got {type(function).__qualname__}")
+    parameters = inspect.signature(function).parameters.values()
+    if any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) or not parameters:
+        raise TypeError(f"function {function.__name__} must take a fixed number of positional arguments, one or more")
+    return tuple(p.name for p in parameters)
+
+
+def _dtypes(inputs, parameters):
+    from ..runtime.arrays import operand
+
+    operands = [operand(x, name) for x, name in zip(inputs, parameters, strict=True)]
+    return tuple(x.weak or x.dtype for x in operands)
+
+
+def _result_dtypes(function, dtypes):
+    """What the function returns for ones; a Python number is as weak as NEP 50 has it."""
+    with np.errstate(all="ignore"):
+        sample = function(*(d(1) if isinstance(d, type) else compute_dtype(d).type(1) for d in dtypes))
+    values = sample if isinstance(sample, tuple) else (sample,)
+    strong = [d for d in dtypes if not isinstance(d, type)]
+    half = strong and all(d == np.float16 for d in strong if d.kind in "fc")
+    found = []
+    for value in values:
+        d = np.asarray(value).dtype if isinstance(value, np.generic | bool) else np.result_type(value, *strong)
+        found.append(np.dtype(np.float16) if half and d == np.float32 else d)
+    return tuple(found)
+
+
+def _vectorized(function, nout):
+    """The reference: the function itself, on one element after another."""
+
+    def reference(*arrays):
+        computed = (x.astype(compute_dtype(x.dtype), copy=False) for x in arrays)
+        return np.frompyfunc(function, len(arrays), nout)(*computed)
+
+    return reference

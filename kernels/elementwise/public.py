@@ -1,0 +1,339 @@
+"""How a scalar function becomes a public function of arrays.
+
+The functions of this family differ only in what they compute of one element, so two factories make them all: of
+a NumPy or SciPy ufunc (`from_ufunc`), and of a Python function of scalars (`elementwise`). What comes out is a
+plain function - `help`, pickling and tracebacks are a function's - that also runs inside ``@cuda.jit`` kernels on
+single numbers.
+"""
+
+import inspect
+import re
+import threading
+
+import numpy as np
+
+from ..device.functions import implementation
+from ..device.instructions import SIMULATED, device_function
+from ..device.scalar import call, overload_function
+from ..pairing import Pair, file
+from ..runtime.arrays import operand
+from .kernels import contiguous
+from .mapping import VECTOR, Mapping, evaluate
+
+FLOATS = "efd"
+COMPLEX = "FD"
+INTEGERS = "".join(np.dtype(f"{sign}int{bits}").char for bits in (8, 16, 32, 64) for sign in ("", "u"))
+
+_PARAMETERS = """
+    out : array or tuple of arrays, optional
+        Where to write, of the broadcast shape; may overlap the inputs.
+    where : array of bool, optional
+        Broadcast with the inputs; elements of `out` where it is False stay as they are.
+    casting : {"no", "equiv", "safe", "same_kind", "unsafe"}, optional
+    dtype : dtype, optional
+        Of the computation and the result.
+    stream : stream or int, optional
+        Of Numba, cuda.core, CuPy or PyTorch, or a raw handle; else the current one of the library of the arrays.
+"""
+
+
+def _describe(mapping, summary, notes, ulps, flops, source, example):
+    """The numpydoc docstring of an elementwise function."""
+    nout = mapping.nout
+    inputs = ", ".join(mapping.parameters) + " : array_like"
+    results = ", ".join(f"y{k}" for k in range(1, nout + 1)) if nout > 1 else "y"
+    bound = ", ".join(f"{np.dtype(c).name} {u:.3g}" for c, u in ulps.items() if u)
+    bound = f"Error bound, in units in the last place: {bound}." if bound else "The result is exact."
+    return f"""{summary}
+
+    Parameters
+    ----------
+    {inputs}
+        NumPy, Numba, CuPy, PyTorch, JAX, anything with ``__cuda_array_interface__`` or ``__dlpack__``, numbers.{_PARAMETERS.rstrip()}
+
+    Returns
+    -------
+    {results} : array
+        Of the broadcast shape, by the library of the first device array, else NumPy's.
+
+    Raises
+    ------
+    TypeError
+        For unsupported dtypes and for casts that `casting` forbids.
+    ValueError
+        For shapes that do not broadcast, and for an `out` that is read-only or of another shape.
+
+    Notes
+    -----
+    {notes}
+
+    {bound} Each input is read once and each result written once, {flops:g} operation(s) an element.
+
+    References
+    ----------
+    {source}
+
+    Examples
+    --------
+    {example}
+    """
+
+
+NUMPY = "NumPy, https://numpy.org/doc/stable/reference/generated/numpy.{name}.html"
+SCIPY = "SciPy, https://docs.scipy.org/doc/scipy/reference/generated/scipy.special.{name}.html"
+
+
+def _loops_of(ufunc, scalar):
+    """The loops of a ufunc over dtypes that kernels have, and that have a device function."""
+    seen = {}
+    for loop in ufunc.types:
+        ins, outs = loop.split("->")
+        if set(ins + outs) - {"?", *INTEGERS, *FLOATS, *COMPLEX}:
+            continue
+        if scalar(tuple(map(np.dtype, ins))) is not None:
+            seen[f"{ins}->{outs}"] = None
+    return tuple(seen)
+
+
+def ulp_bounds(ulps):
+    """Bounds per dtype character from (float32, float64[, complex]) ones; 0 is exact, 0.5 correctly rounded.
+
+    float16 is computed in float32 and rounded: within 0.5 ulp and the little that float32 errs. A complex bound is
+    that of the error's modulus in units in the last place of the result's.
+    """
+    if not ulps:
+        return {}
+    single, double, *rest = ulps
+    bounds = {"e": 0.5 + 2.0**-13 * 2 * single if single else 0.0, "f": single, "d": double}
+    return bounds | {c: rest[0] for c in COMPLEX if rest}
+
+
+def from_ufunc(
+    ufunc, summary, formula, *, name=None, ulps=None, flops=1.0, domain=None, example=None, magnitude=None
+):
+    """A public function with the loops, promotion and errors of a NumPy or SciPy ufunc.
+
+    Parameters
+    ----------
+    ufunc : numpy.ufunc
+    summary : str
+        First line of the docstring.
+    formula : str
+        Its notes.
+    name : str, optional
+        Else the ufunc's own.
+    ulps : tuple of float, optional
+        See `ulp_bounds`; none where the result is exact.
+    flops : float
+    domain : tuple of (float, float), optional
+        One interval per input.
+    example : tuple, optional
+        Inputs of the docstring's example; its output is the reference's.
+    magnitude : callable, optional
+        See `kernels.pairing.Pair`.
+    """
+    name = name or ufunc.__name__
+
+    def scalar(ins):
+        return implementation(ufunc, ins)
+
+    def resolve(dtypes, dtype, casting):
+        chosen = {} if dtype is None else {"signature": (None,) * ufunc.nin + (dtype,) * ufunc.nout}
+        loop = ufunc.resolve_dtypes((*dtypes, *(None,) * ufunc.nout), casting=casting, **chosen)
+        return loop[: ufunc.nin], loop[ufunc.nin :]
+
+    nin = ufunc.nin
+    parameters = ("x",) if nin == 1 else tuple(f"x{k}" for k in range(1, nin + 1))
+    mapping = Mapping(name, parameters, ufunc.nout, resolve, scalar, ufunc)
+    source = NUMPY if getattr(np, ufunc.__name__, None) is ufunc else SCIPY
+    bounds = ulp_bounds(ulps)
+    text = _describe(
+        mapping, summary, formula, bounds, flops, source.format(name=ufunc.__name__), _example(mapping, example)
+    )
+    return _publish(mapping, _loops_of(ufunc, scalar), text, bounds, flops, domain, magnitude)
+
+
+def _example(mapping, inputs):
+    """A line that calls the function and what it prints."""
+    inputs = inputs or ((0.25, 0.5),) * len(mapping.parameters)
+    called = ", ".join(str(list(x)) if isinstance(x, tuple) else repr(x) for x in inputs)
+    with np.errstate(all="ignore"):
+        printed = repr(mapping.reference(*(np.asarray(x) for x in inputs)))
+    called = re.sub(r"\b(nan|inf)\b", r"np.\1", called)
+    imports = "kernels, numpy as np" if "np." in called else "kernels"
+    return f">>> import {imports}\n    >>> kernels.{mapping.name}({called})\n    " + printed.replace("\n", "\n    ")
+
+
+def elementwise(
+    loops, reference, formula, *, source, ulps=None, flops=1.0, domain=None, example=None, mask=0, to=None, fill=None,
+    of_integers=None, of_complex=None, magnitude=None,
+):  # fmt: skip
+    """Decorator: a scalar function becomes a public function of arrays.
+
+    Parameters
+    ----------
+    loops : str
+        Dtype characters, ordered, each one loop over inputs of that one dtype.
+    reference : callable
+        The same of NumPy arrays.
+    formula, ulps, flops, domain, example
+        As in `from_ufunc`.
+    source : str
+        Paper or standard.
+    mask : int
+        Number of leading inputs that are booleans, whatever the loop (`where`).
+
+    to : dict, optional
+        Dtype character of a loop -> that of its result, where they differ.
+    fill : dict, optional
+        Parameter -> what stands for None there, as a function of the loop's dtype.
+    of_integers, of_complex : callable, optional
+        Scalar functions for those dtypes, where one does not serve all.
+    magnitude : callable, optional
+        See `kernels.pairing.Pair`.
+    magnitude : callable, optional
+        See `kernels.pairing.Pair`.
+
+    The scalar function's first docstring line becomes the summary; its parameters' defaults become the public
+    function's.
+    """
+
+    def decorate(function):
+        signature = inspect.signature(function)
+        parameters = tuple(signature.parameters)
+        defaults = tuple(p.default for p in signature.parameters.values() if p.default is not p.empty)
+        nin = len(parameters)
+        inner = device_function(_without_defaults(function))
+        by_kind = {
+            kind: device_function(special)
+            for kinds, special in (("iu", of_integers), ("c", of_complex)) for kind in kinds if special
+        }  # fmt: skip
+        results = {c: c for c in loops} | (to or {})
+        listed = tuple(f"{'?' * mask}{c * (nin - mask)}->{results[c]}" for c in loops)
+
+        def scalar(ins):
+            return by_kind.get(ins[-1].kind, inner) if ins in allowed else None
+
+        allowed = {(np.dtype(bool),) * mask + (np.dtype(c),) * (nin - mask) for c in loops}
+
+        def resolve(dtypes, dtype, casting):
+            return _homogeneous(function.__name__, parameters, dtypes, results, dtype, casting, mask)
+
+        mapping = Mapping(function.__name__, parameters, 1, resolve, scalar, reference)
+        summary = inspect.getdoc(function).splitlines()[0]
+        bounds = ulp_bounds(ulps)
+        text = _describe(mapping, summary, formula, bounds, flops, source, _example(mapping, example))
+        return _publish(mapping, listed, text, bounds, flops, domain, magnitude, defaults, fill, function.__module__)
+
+    return decorate
+
+
+def _without_defaults(function):
+    """Numba would type default values by itself; the public function supplies them as weak scalars."""
+    plain = type(function)(function.__code__, function.__globals__, function.__name__, None, function.__closure__)
+    plain.__qualname__, plain.__module__ = function.__qualname__, function.__module__
+    return plain
+
+
+def _homogeneous(name, parameters, dtypes, loops, dtype, casting, mask):
+    """The first loop that holds what the inputs promote to, as `numpy.result_type` promotes.
+
+    `loops` maps the character of the inputs' dtype to that of the result's.
+    """
+    if dtype is None:
+        wanted = np.result_type(*(d(0) if isinstance(d, type) else d for d in dtypes[mask:]))
+        if all(isinstance(d, type) for d in dtypes[mask:]):
+            wanted = np.result_type(*(np.dtype(d) for d in dtypes[mask:]))
+        fitting = [np.dtype(c) for c in loops if np.can_cast(wanted, np.dtype(c), "safe")]
+    else:
+        fitting = [np.dtype(c) for c, result in loops.items() if np.dtype(result) == dtype]
+    if not fitting:
+        raise TypeError(f"{name} is not defined for dtype {wanted if dtype is None else dtype}")
+    found = fitting[0]
+    for parameter, d in zip(parameters[mask:], dtypes[mask:], strict=False):
+        given = np.result_type(d(0)) if isinstance(d, type) else d
+        if not isinstance(d, type) and not np.can_cast(given, found, casting):
+            raise TypeError(f"{parameter} has dtype {given}, which casting={casting!r} does not turn into {found}")
+    characters = {np.dtype(c): np.dtype(result) for c, result in loops.items()}
+    return (np.dtype(bool),) * mask + (found,) * (len(dtypes) - mask), (characters[found],)
+
+
+def _in_simulated_kernel():
+    return type(threading.current_thread()).__name__ == "BlockThread"
+
+
+def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), fill=None, module=None):
+    """The public function of a mapping, filed as a pair and made callable inside kernels."""
+    name, nin, nout = mapping.name, len(mapping.parameters), mapping.nout
+    least = nin - len(defaults)
+
+    def function(*args, out=None, where=True, casting="same_kind", dtype=None, stream=None):
+        if SIMULATED and _in_simulated_kernel():
+            return inside(args)
+        if not least <= len(args) <= nin + nout:
+            raise TypeError(f"{name}() takes {least} to {nin + nout} positional arguments, got {len(args)}")
+        if len(args) > nin:
+            if out is not None:
+                raise TypeError(f"{name}() got both a positional out and out=")
+            out = args[nin:] + (None,) * (nin + nout - len(args))
+            args = args[:nin]
+        args += defaults[len(args) - least :]
+        if fill:
+            args = filled(args)
+        return evaluate(mapping, args, out, where, casting, dtype, stream)
+
+    def filled(args):
+        given = [operand(x, p) for x, p in zip(args, mapping.parameters, strict=True) if x is not None]
+        (d, *_), _ = mapping.resolve(tuple(x.weak or x.dtype for x in given), None, "same_kind")
+        named = zip(args, mapping.parameters, strict=True)
+        return tuple(d.type(fill[p](d)) if x is None else x for x, p in named)
+
+    def inside(args):
+        found = loop(tuple(np.asarray(x).dtype for x in args))
+        return call(*found)(args)
+
+    def loop(dtypes):
+        try:
+            ins, outs = mapping.resolve(dtypes, None, "same_kind")
+        except TypeError:
+            return None
+        scalar = mapping.scalar(ins)
+        return scalar and (scalar, ins, outs)
+
+    function.__name__ = function.__qualname__ = name
+    function.__module__ = module or "kernels.elementwise"
+    function.__doc__ = text
+    function.__signature__ = _signature(mapping.parameters, defaults)
+    if nin <= 4:
+        overload_function(function, nin, loop)
+    signature = ",".join(["()"] * nin) + "->" + ",".join(["()"] * nout)
+    return file(
+        Pair(
+            name, "elementwise", function, mapping.reference, signature, loops, flops,
+            domain or ((-10.0, 10.0),) * nin, ulps, magnitude, lambda loop: _compiled(mapping, loop),
+        )  # fmt: skip
+    )
+
+
+def _signature(parameters, defaults):
+    kinds = inspect.Parameter
+    missing = (kinds.empty,) * (len(parameters) - len(defaults))
+    inputs = [
+        kinds(p, kinds.POSITIONAL_ONLY, default=d) for p, d in zip(parameters, missing + defaults, strict=True)
+    ]
+    options = {"where": True, "casting": "same_kind", "dtype": None, "stream": None}
+    rest = [kinds(p, kinds.KEYWORD_ONLY, default=d) for p, d in options.items()]
+    return inspect.Signature([*inputs, kinds("out", kinds.POSITIONAL_OR_KEYWORD, default=None), *rest])
+
+
+def _compiled(mapping, loop):
+    """What a call over contiguous arrays of this loop's dtypes launches, for offline compilation."""
+    from numba import types
+    from numba.cuda.np.numpy_support import from_dtype
+
+    ins, outs = (tuple(map(np.dtype, part)) for part in loop.split("->"))
+    f = call(mapping.scalar(ins), ins, outs)
+    width = VECTOR // max(d.itemsize for d in ins + outs)
+    kernel = contiguous(f, ("vector",) * len(ins), len(outs), width, False)
+    pointers = [types.Tuple([types.CPointer(from_dtype(d)) for d in group]) for group in (ins, outs)]
+    return [(f"{mapping.name} {loop}", kernel, (types.uint32, *pointers))]

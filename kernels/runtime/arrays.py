@@ -1,0 +1,393 @@
+"""Arrays in and arrays out.
+
+Every argument becomes an `Operand`: where its memory is, how it lies there, and which library it came from. What
+is on a device is used in place, never copied; what is not is NumPy's business. Results are made by the library
+of the first device array among the arguments (`empty`), so that it may free or recycle them in its own way.
+
+Source: CUDA Array Interface, version 3, https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html;
+Python array API standard, "Data interchange mechanisms" (DLPack).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..device.instructions import SIMULATED
+
+#: What kernels compute with.
+DTYPES = tuple(np.dtype(c) for c in "?bhilqBHILQefdFD")
+SUPPORTED = "bool, int8 to int64, uint8 to uint64, float16, float32, float64, complex64, complex128"
+
+#: Python's own scalars (all but bool are weak in promotion, NEP 50) and what they are where nothing is stronger.
+_WEAK_DTYPES = {bool: np.dtype("?"), int: np.dtype("q"), float: np.dtype("d"), complex: np.dtype("D")}
+
+
+class DeviceMismatchError(ValueError):
+    """Arrays of one call lie on different devices."""
+
+
+@dataclass(slots=True)
+class Operand:
+    """An argument as a kernel sees it; strides count elements.
+
+    `device` is None for host memory, and then `memory` is the NumPy view of it (a copy, where the array's own
+    layout is beyond a kernel: unaligned, or strides that are no multiple of the item size). `weak` is the type of a
+    Python scalar. `array` is what the user gave.
+    """
+
+    name: str
+    library: str
+    array: Any
+    dtype: np.dtype
+    shape: tuple
+    strides: tuple
+    pointer: int = 0
+    device: int | None = None
+    stream: int | None = None
+    writable: bool = True
+    weak: type | None = None
+    memory: np.ndarray | None = None
+
+    @property
+    def ndim(self):
+        """Number of axes."""
+        return len(self.shape)
+
+    def extent(self):
+        """First and past-the-last byte that the operand may touch."""
+        low = high = 0
+        for length, stride in zip(self.shape, self.strides, strict=True):
+            span = (length - 1) * stride
+            low, high = low + min(span, 0), high + max(span, 0)
+        return self.pointer + low * self.dtype.itemsize, self.pointer + (high + 1) * self.dtype.itemsize
+
+
+def operand(value, name):
+    """The `Operand` of any argument that stands for an array.
+
+    Raises
+    ------
+    TypeError
+        For what is no array of numbers, and for unsupported dtypes; the message names the argument.
+    """
+    if type(value) in _WEAK_DTYPES:
+        weak = None if type(value) is bool else type(value)
+        return Operand(name, "python", value, _WEAK_DTYPES[type(value)], (), (), weak=weak)
+    if isinstance(value, np.ndarray | np.generic | list | tuple):
+        return _host(value, name, "numpy")
+    library = _library(value)
+    if library == "torch":
+        return _torch(value, name)
+    if library == "cupy":
+        return _cupy(value, name)
+    if library == "jax":
+        return _jax(value, name)
+    if SIMULATED and library == "numba":
+        return _host(value, name, "numba", value._ary)
+    if hasattr(type(value), "__cuda_array_interface__"):
+        return _interface(value, name, "numba" if library == "numba" else "interface")
+    if hasattr(type(value), "__dlpack__"):
+        return _dlpack(value, name)
+    if hasattr(type(value), "__array__") or hasattr(type(value), "__array_interface__"):
+        return _host(value, name, "numpy")
+    raise TypeError(
+        f"{name} must be an array of numbers (NumPy, Numba, CuPy, PyTorch, JAX, or anything with "
+        f"__cuda_array_interface__ or __dlpack__), a number or a list of numbers, got {type(value).__qualname__}"
+    )
+
+
+def _library(value):
+    root = type(value).__module__.partition(".")[0]
+    return {"jaxlib": "jax", "numba_cuda": "numba"}.get(root, root)
+
+
+def _check_dtype(dtype, name):
+    dtype = np.dtype(dtype)
+    if not dtype.isnative or dtype not in DTYPES:
+        raise TypeError(f"{name} has dtype {dtype}; supported are {SUPPORTED} in native byte order")
+    return dtype
+
+
+def _elements(strides, dtype, name):
+    """Byte strides as element strides."""
+    if any(s % dtype.itemsize for s in strides):
+        raise ValueError(f"{name} has strides {tuple(strides)} that are no multiples of its item size {dtype.itemsize}")
+    return tuple(s // dtype.itemsize for s in strides)
+
+
+def contiguous_strides(shape, order="C"):
+    """Element strides of an array without gaps."""
+    strides, step = [0] * len(shape), 1
+    for axis in range(len(shape)) if order == "F" else reversed(range(len(shape))):
+        strides[axis] = step
+        step *= max(shape[axis], 1)
+    return tuple(strides)
+
+
+def _host(value, name, library, memory=None):
+    try:
+        memory = np.asarray(value if memory is None else memory)
+    except ValueError as error:
+        raise ValueError(f"{name} is no rectangular list of numbers: {error}") from None
+    if memory.dtype.newbyteorder("=") in DTYPES and not memory.dtype.isnative:
+        memory = memory.astype(memory.dtype.newbyteorder("="))
+    dtype = _check_dtype(memory.dtype, name)
+    writable = (memory.flags.writeable and isinstance(value, np.ndarray)) or library == "numba"
+    if not memory.flags.aligned or any(s % dtype.itemsize for s in memory.strides):
+        memory = memory.copy()
+    strides = _elements(memory.strides, dtype, name)
+    return Operand(
+        name, library, value, dtype, memory.shape, strides, memory.ctypes.data, writable=writable, memory=memory
+    )
+
+
+_TORCH_DTYPES = {
+    "torch.bool": "?", "torch.uint8": "u1", "torch.uint16": "u2", "torch.uint32": "u4", "torch.uint64": "u8",
+    "torch.int8": "i1", "torch.int16": "i2", "torch.int32": "i4", "torch.int64": "i8", "torch.float16": "f2",
+    "torch.float32": "f4", "torch.float64": "f8", "torch.complex64": "c8", "torch.complex128": "c16",
+}  # fmt: skip
+
+
+def _torch(tensor, name):
+    if str(tensor.dtype) not in _TORCH_DTYPES:
+        raise TypeError(f"{name} has dtype {tensor.dtype}; supported are {SUPPORTED}")
+    if tensor.requires_grad:
+        raise TypeError(f"{name} is a tensor that requires grad, which these functions do not record; pass .detach()")
+    dtype = np.dtype(_TORCH_DTYPES[str(tensor.dtype)])
+    if tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.resolve_conj().resolve_neg()
+    if tensor.device.type == "cpu":
+        host = _host(tensor.numpy(), name, "numpy")
+        host.library, host.array = "torch", tensor
+        return host
+    if tensor.device.type != "cuda":
+        raise TypeError(f"{name} is on device {tensor.device}; use one on the CPU or a CUDA device")
+    import torch
+
+    stream = torch.cuda.current_stream(tensor.device).cuda_stream
+    return Operand(
+        name, "torch", tensor, dtype, tuple(tensor.shape), tuple(tensor.stride()), tensor.data_ptr(),
+        tensor.device.index, stream,
+    )  # fmt: skip
+
+
+def _cupy(array, name):
+    import cupy
+
+    dtype = _check_dtype(array.dtype, name)
+    return Operand(
+        name, "cupy", array, dtype, array.shape, _elements(array.strides, dtype, name), array.data.ptr,
+        array.device.id, cupy.cuda.get_current_stream(array.device.id).ptr,
+    )  # fmt: skip
+
+
+def _jax(array, name):
+    dtype = _check_dtype(array.dtype, name)
+    devices = list(array.devices())
+    if len(devices) != 1:
+        raise ValueError(f"{name} is spread over {len(devices)} devices; use an array on one")
+    if devices[0].platform == "cpu":
+        host = _host(np.asarray(array), name, "numpy")
+        host.library, host.array, host.writable = "jax", array, False
+        return host
+    # JAX has no current stream to wait on: its array is complete once it is ready.
+    array.block_until_ready()
+    found = _interface(array, name, "jax")
+    found.writable = False
+    return found
+
+
+def _interface(array, name, library):
+    described = array.__cuda_array_interface__
+    dtype = _check_dtype(described["typestr"], name)
+    shape = tuple(described["shape"])
+    strides = described.get("strides")
+    pointer, read_only = described["data"]
+    if described.get("mask") is not None:
+        raise TypeError(f"{name} has a mask, which is not supported")
+    stream = described.get("stream")
+    return Operand(
+        name, library, array, dtype, shape,
+        contiguous_strides(shape) if strides is None else _elements(strides, dtype, name),
+        pointer or 0, _device_of(pointer), 0 if stream in (None, 1) else stream, not read_only,
+    )  # fmt: skip
+
+
+def _dlpack(array, name):
+    from cuda.core.utils import StridedMemoryView
+
+    if array.__dlpack_device__()[0] == 1:  # kDLCPU
+        return _host(np.from_dlpack(array), name, "numpy")
+    # -1: the exporter need not wait; work is ordered on the legacy stream, which waits for all blocking streams.
+    view = StridedMemoryView.from_dlpack(array, stream_ptr=1)
+    dtype = _check_dtype(view.dtype, name)
+    strides = view.strides if view.strides is not None else contiguous_strides(view.shape)
+    return Operand(
+        name, "interface", view, dtype, tuple(view.shape), tuple(strides), view.ptr, view.device_id, 0,
+        not view.readonly,
+    )  # fmt: skip
+
+
+def _device_of(pointer):
+    from cuda.bindings import driver
+
+    from .memory import check
+
+    attribute = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
+    if not pointer:
+        from .memory import _current_device
+
+        return _current_device() or 0
+    return int(check(driver.cuPointerGetAttribute(attribute, pointer), "finding the device of an array"))
+
+
+def empty(shape, dtype, like, device, stream, order="C", name="the result"):
+    """An uninitialised array of `like`'s library on `device`, ordered on `stream`, as an `Operand`.
+
+    A host `like` gives NumPy memory, or PyTorch's for a PyTorch CPU tensor.
+    """
+    if device is None:
+        return _empty_host(shape, dtype, like, order, name)
+    strides = contiguous_strides(shape, order)
+    if like.library == "torch":
+        array = _empty_torch(shape, dtype, strides, like.array.device, stream)
+        pointer = array.data_ptr()
+    elif like.library == "cupy":
+        array = _empty_cupy(shape, dtype, order, device, stream)
+        pointer = array.data.ptr
+    elif like.library == "jax":
+        array = _empty_jax(shape, dtype, like.array)
+        strides, pointer = contiguous_strides(shape), array.unsafe_buffer_pointer()
+    else:
+        array = _empty_numba(shape, dtype, strides, device, stream, name)
+        pointer = int(array.gpu_data.device_pointer) if array.size else 0
+    return Operand(name, like.library, array, np.dtype(dtype), tuple(shape), strides, pointer, device, stream)
+
+
+def _empty_host(shape, dtype, like, order, name):
+    memory = np.empty(shape, dtype, order=order)
+    library, array = "numpy" if like is None else like.library, memory
+    if library == "torch":
+        import torch
+
+        array = torch.from_numpy(memory)
+    elif library == "numba":
+        array = type(like.array)(memory)
+    found = _host(memory, name, "numpy")
+    found.library, found.array = library, array
+    return found
+
+
+def result(found):
+    """What the user gets of a finished result: NumPy's scalar for NumPy's 0-d array, JAX's array for JAX's."""
+    if found.library == "numpy":
+        return found.array[()]
+    if found.library == "jax" and found.device is None:
+        import jax
+
+        return jax.numpy.asarray(found.memory)
+    return found.array
+
+
+def _empty_torch(shape, dtype, strides, device, stream):
+    import torch
+
+    names = {np.dtype(code): name for name, code in _TORCH_DTYPES.items()}
+    kind = getattr(torch, names[np.dtype(dtype)].removeprefix("torch."))
+    if stream == torch.cuda.current_stream(device).cuda_stream:
+        return torch.empty_strided(shape, strides, dtype=kind, device=device)
+    with torch.cuda.stream(torch.cuda.ExternalStream(stream, device=device)):
+        return torch.empty_strided(shape, strides, dtype=kind, device=device)
+
+
+def _empty_cupy(shape, dtype, order, device, stream):
+    import cupy
+
+    with cupy.cuda.Device(device), cupy.cuda.ExternalStream(stream, device):
+        return cupy.empty(shape, dtype, order)
+
+
+def _empty_jax(shape, dtype, like):
+    import jax
+
+    # A fresh buffer that nobody else holds yet; JAX arrays are immutable for their readers, of whom there are none.
+    (device,) = like.devices()
+    with jax.default_device(device):
+        array = jax.numpy.empty(shape, dtype)
+    if array.dtype != dtype:
+        raise TypeError(f"the result has dtype {np.dtype(dtype)}, which JAX makes only with jax_enable_x64")
+    return array.block_until_ready()
+
+
+def _empty_numba(shape, dtype, strides, device, stream, name):
+    from cuda.bindings import driver
+    from numba import cuda
+    from numba.cuda.cudadrv.devicearray import DeviceNDArray
+
+    from .memory import Buffer, active
+
+    dtype = np.dtype(dtype)
+    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    buffer = Buffer(nbytes, device, stream, name)
+    with active(device):
+        context = cuda.current_context()
+        memory = cuda.driver.MemoryPointer(context, driver.CUdeviceptr(buffer.pointer), nbytes, owner=buffer)
+        memory._buffer = buffer
+        bytes_ = tuple(s * dtype.itemsize for s in strides)
+        return DeviceNDArray(tuple(shape), bytes_, dtype, stream=stream, gpu_data=memory if nbytes else None)
+
+
+def placement(operands, stream):
+    """Device, stream and model for the results of a call over `operands`.
+
+    Returns
+    -------
+    device : int or None
+        None where all arrays are in host memory.
+    stream : int or None
+        The handle asked for, else the current stream of the first device array's library.
+    like : Operand or None
+        The operand whose library makes the results.
+
+    Raises
+    ------
+    DeviceMismatchError
+        When two arrays lie on different devices.
+    """
+    on_device = [x for x in operands if x.device is not None]
+    if not on_device:
+        hosts = [x for x in operands if x.library not in ("python", "numpy")]
+        return None, stream, hosts[0] if hosts else None
+    first = on_device[0]
+    for other in on_device[1:]:
+        if other.device != first.device:
+            raise DeviceMismatchError(
+                f"{other.name} is on device {other.device}, {first.name} on device {first.device}; "
+                "all arrays of a call must be on one device"
+            )
+    return first.device, first.stream if stream is None else stream, first
+
+
+def stream_handle(stream):
+    """The raw handle of a stream of Numba, cuda.core, CuPy or PyTorch, of an integer, or None for None.
+
+    Raises
+    ------
+    TypeError
+        For anything else.
+    """
+    if stream is None or (isinstance(stream, int) and not isinstance(stream, bool)):
+        return stream
+    if hasattr(stream, "__cuda_stream__"):
+        protocol = stream.__cuda_stream__
+        return int((protocol() if callable(protocol) else protocol)[1])
+    for attribute in ("cuda_stream", "ptr"):  # PyTorch, CuPy
+        if isinstance(getattr(stream, attribute, None), int):
+            return getattr(stream, attribute)
+    if SIMULATED and type(stream).__module__.startswith("numba"):
+        return 0
+    raise TypeError(
+        "stream must be a stream of Numba, cuda.core, CuPy or PyTorch, a raw handle or None, "
+        f"got {type(stream).__qualname__}"
+    )

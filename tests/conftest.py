@@ -1,0 +1,64 @@
+"""Where the tests run: on a GPU, or else in Numba's simulator, which has to be chosen before Numba is imported.
+
+An explicit NUMBA_ENABLE_CUDASIM is left alone: ``NUMBA_ENABLE_CUDASIM=0 pytest tests/offline`` compiles with no GPU.
+"""
+
+import ctypes
+import os
+
+import pytest
+
+
+def gpu_count():
+    """How many GPUs the driver finds; Numba is not asked, since it would settle for or against the simulator."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return 0
+    count = ctypes.c_int(0)
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return 0
+    return count.value
+
+
+if "NUMBA_ENABLE_CUDASIM" not in os.environ and not gpu_count():
+    os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
+
+# hypothesis imports no Numba; but what follows it in a test module does.
+from hypothesis import HealthCheck, settings  # noqa: E402
+
+_COMMON = {
+    "deadline": None,  # a first call compiles, a simulated one takes a millisecond a thread
+    "derandomize": bool(os.environ.get("CI")),
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large],
+    "print_blob": True,
+}
+settings.register_profile("simulator", max_examples=10, **_COMMON)
+settings.register_profile("gpu", max_examples=200, **_COMMON)
+settings.load_profile("simulator" if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" else "gpu")
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "law(*names): the public functions that this law is about")
+    config.addinivalue_line("markers", "gpu: runs on a GPU only; what it shows the simulator does not have")
+
+
+def pytest_collection_modifyitems(items):
+    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" or not gpu_count():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no GPU, or the simulator was asked for"))
+
+
+@pytest.fixture
+def rng(request):
+    """Random numbers that differ from test to test and never from run to run."""
+    import numpy as np
+
+    return np.random.default_rng(list(request.node.nodeid.encode()))
+
+
+@pytest.fixture
+def environment():
+    """The environment for a process of its own, without what chose this one's engine."""
+    return {k: v for k, v in os.environ.items() if not k.startswith(("KERNELS_", "NUMBA_"))}
