@@ -24,7 +24,6 @@ def gpu_count():
 if "NUMBA_ENABLE_CUDASIM" not in os.environ and not gpu_count():
     os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
 
-# hypothesis imports no Numba; but what follows it in a test module does.
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 _COMMON = {
@@ -35,7 +34,13 @@ _COMMON = {
 }
 settings.register_profile("simulator", max_examples=10, **_COMMON)
 settings.register_profile("gpu", max_examples=200, **_COMMON)
-settings.load_profile("simulator" if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" else "gpu")
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+settings.load_profile("simulator" if SIMULATED else "gpu")
+
+if not SIMULATED:
+    from kernels.testing import strategies
+
+    strategies.MAX_SIDE = 5000
 
 
 def pytest_configure(config):
@@ -44,7 +49,7 @@ def pytest_configure(config):
 
 
 def pytest_collection_modifyitems(items):
-    if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" or not gpu_count():
+    if SIMULATED or not gpu_count():
         for item in items:
             if item.get_closest_marker("gpu"):
                 item.add_marker(pytest.mark.skip(reason="no GPU, or the simulator was asked for"))

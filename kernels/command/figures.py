@@ -1,4 +1,4 @@
-"""Figures of what `bench` measured: a Markdown table of the results that are committed, and a roofline plot."""
+"""Figures of what `bench` measured: a Markdown table of the committed results, and a roofline plot."""
 
 import json
 from pathlib import Path

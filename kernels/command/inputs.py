@@ -1,10 +1,11 @@
 """Inputs to compare a pair on: random ones, and real ones.
 
 The real ones are the CODATA values of the physical constants, which come with SciPy: several hundred measured
-numbers with all the digits that nature gave them. Their significands are mapped onto each function's domain, for
-their exponents (10^-69 to 10^52) lie outside of nearly all.
+numbers with all the digits that nature gave them. Their significands are mapped onto each function's domain,
+for their exponents (10^-69 to 10^52) lie outside of nearly all.
 
-Source: Mohr, Newell, Taylor & Tiesinga 2025, CODATA recommended values, https://doi.org/10.1103/RevModPhys.97.025002
+Source: Mohr, Newell, Taylor & Tiesinga 2025, CODATA recommended values,
+https://doi.org/10.1103/RevModPhys.97.025002
 """
 
 import functools
@@ -33,7 +34,7 @@ def random_inputs(pair, loop, size, seed):
 
 
 def real_inputs(pair, loop, size):
-    """Inputs of a pair, made of at most `size` of the physical constants, each input from another place on."""
+    """Inputs of a pair, made of at most `size` physical constants, each input from another place on."""
     shifts = iter(range(0, 1000, 7))
     return _inputs(pair, loop, lambda: np.roll(_significands(), next(shifts))[:size])
 

@@ -14,7 +14,8 @@ from pathlib import Path
 TOOLKIT = {"nvvm": "LLVM IR to PTX", "nvJitLink": "PTX to machine code", "nvrtc": "CUDA C++ in kernels"}
 
 PACKAGES = (
-    "numpy", "scipy", "numba", "numba-cuda", "cuda-bindings", "cuda-core", "cuda-pathfinder", "torch", "cupy", "jax",
+    "numpy", "scipy", "numba", "numba-cuda", "cuda-bindings", "cuda-core", "cuda-pathfinder", "torch", "cupy",
+    "jax",
 )  # fmt: skip
 
 SIMULATOR = "NUMBA_ENABLE_CUDASIM"
@@ -26,8 +27,8 @@ def driver():
     Returns
     -------
     found : dict
-        ``version`` of the driver, ``cuda`` (the newest CUDA it runs, as (major, minor)), ``cards`` (list of dict)
-        and ``problem``, empty where the driver runs kernels.
+        ``version`` of the driver, ``cuda`` (the newest CUDA it runs, as (major, minor)), ``cards`` (list of
+        dict) and ``problem``, empty where the driver runs kernels.
     """
     found = {"version": _version_of_module(), "cuda": None, "cards": [], "problem": ""}
     try:
@@ -194,8 +195,8 @@ def usable():
 def prepare(engine, *, simulate):
     """Choose the engine before Numba is imported, which decides about its simulator then.
 
-    ``python -m kernels`` has imported Numba by the time it reads its arguments, so where the choice differs from
-    the environment's the process starts itself again.
+    ``python -m kernels`` has imported Numba by the time it reads its arguments, so where the choice differs
+    from the environment's the process starts itself again.
 
     Parameters
     ----------

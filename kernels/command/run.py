@@ -74,6 +74,9 @@ def apply(name, inputs, options, outputs, engine):
         raise UsageError(f"{name} takes {', '.join(parameters)}: {error}") from None
     if len(values) > len(_array_parameters(function)):
         raise UsageError(f"{name} takes {len(_array_parameters(function))} inputs, got {len(values)}")
+    for path in map(Path, outputs):
+        if not path.parent.is_dir():
+            raise UsageError(f"cannot save: there is no folder {str(path.parent)!r}")
     start = time.perf_counter()
     try:
         with np.errstate(all="ignore"):
@@ -152,7 +155,7 @@ def _option(text):
 
 
 def _results(function, values, results):
-    """A tuple of arrays; of a function that works in place those it updates, which are all but the gradient."""
+    """A tuple of arrays; of a function that works in place those it updates: all but the gradient."""
     if results is None:
         named = zip(_array_parameters(function), values, strict=True)
         return tuple(value for parameter, value in named if parameter.name != "grad")

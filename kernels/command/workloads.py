@@ -1,11 +1,12 @@
 """What `bench` times: rows of work, and each library's way to do it.
 
-A row is a function that makes the arrays and returns a maker per variant; a maker returns what to call. Makers
-import what they need, so a library that is missing or fails costs its own entry only. All variants of a row work
-in the same memory: a CuPy or Numba array made of a PyTorch tensor is an array of that library like any other.
+A row is a function that makes the arrays and returns a maker per variant; a maker returns what to call.
+Makers import what they need, so a library that is missing or fails costs its own entry only. All variants of
+a row work in the same memory: a CuPy or Numba array made of a PyTorch tensor is an array of that library like
+any other.
 
-Every row for the bandwidth moves ten times more than an L2 cache holds (50 MB on an H100), so one set of buffers
-is as cold as many.
+Every row for the bandwidth moves ten times more than an L2 cache holds (50 MB on an H100), so one set of
+buffers is as cold as many.
 """
 
 import functools
@@ -207,7 +208,7 @@ def addition(size, dtype):
 
 
 def small_addition(size):
-    """The makers of calls whose time is the launch's; torch.compile and plain loops are no launch of one call."""
+    """The makers of calls whose time is the launch's, one launch each."""
     makers = addition(size, "float32")
     return {name: makers[name] for name in ("kernels", "torch", "cupy", "numba")}
 

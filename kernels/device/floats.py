@@ -11,7 +11,7 @@ from .primitives import divide, exponent, scale
 
 @device_function
 def remainder(x, y):
-    """X - y floor(x / y), with the sign of y. Exact but for the last addition."""
+    """x - y floor(x / y), with the sign of y. Exact but for the last addition."""
     r = np.fmod(x, y)
     if r == 0:
         return np.copysign(r, y)
@@ -48,7 +48,7 @@ def reciprocal(x):
 
 @device_function
 def square(x):
-    """X * x."""
+    """x * x."""
     return x * x
 
 
@@ -112,19 +112,19 @@ def fmin(x, y):
 
 @device_function
 def degrees(x):
-    """X 180 / pi."""
+    """x 180 / pi."""
     return x * 57.29577951308232
 
 
 @device_function
 def radians(x):
-    """X pi / 180."""
+    """x pi / 180."""
     return x * 0.017453292519943295
 
 
 @device_function
 def frexp(x):
-    """M and e with x = m 2**e, 1/2 <= |m| < 1; x itself and 0 where x is 0, infinite or NaN."""
+    """m and e with x = m 2**e, 1/2 <= |m| < 1; x itself and 0 where x is 0, infinite or NaN."""
     if x == 0 or not np.isfinite(x):
         return x, 0
     e = exponent(x) + 1
@@ -133,7 +133,7 @@ def frexp(x):
 
 @device_function
 def ldexp(x, n):
-    """X 2**n, rounded once. Past +-5000 every finite float has long been 0 or infinite."""
+    """x 2**n, rounded once. Past +-5000 every finite float has long been 0 or infinite."""
     if n > 5000:
         return scale(x, 5000)
     if n < -5000:
@@ -165,16 +165,6 @@ _HALF_TINY = 5.960464477539063e-08
 
 
 @device_function
-def spacing_half(x):
-    """`spacing` of a float16 that is held as a float32; NumPy's of float16 has no sign."""
-    if not np.isfinite(x):
-        return np.fabs(x) * 0.0
-    if np.fabs(x) == 65504:
-        return np.fabs(x) * np.inf
-    return half_step(x)
-
-
-@device_function
 def half_step(x):
     """Distance between float16s from a finite x on, away from zero."""
     if np.fabs(x) < 6.103515625e-05:
@@ -199,3 +189,13 @@ def nextafter_half(x, y):
     if np.fabs(x) > 6.103515625e-05 and scale(x * 0 + 1, exponent(x)) == np.fabs(x):
         return x - step * 0.5
     return x - step
+
+
+@device_function
+def spacing_half(x):
+    """Distance from a float16 that is held as a float32 to the next one above: NumPy's spacing of float16."""
+    if not np.isfinite(x):
+        return np.fabs(x) * 0.0
+    if x == 65504:
+        return x * np.inf
+    return nextafter_half(x, np.inf) - x

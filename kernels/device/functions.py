@@ -37,7 +37,7 @@ def implementation(ufunc, ins):
 
 @device_function
 def identity(x):
-    """X as it is."""
+    """x as it is."""
     return x
 
 

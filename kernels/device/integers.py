@@ -32,7 +32,7 @@ def floor_divide_unsigned(x, y):
 
 @device_function
 def remainder_signed(x, y):
-    """X - y floor(x / y), with the sign of y; 0 where y = 0."""
+    """x - y floor(x / y), with the sign of y; 0 where y = 0."""
     if y == 0 or y == -1:
         return 0
     r = residue(x, y)
@@ -43,7 +43,7 @@ def remainder_signed(x, y):
 
 @device_function
 def fmod(x, y):
-    """X - y trunc(x / y), with the sign of x; 0 where y = 0."""
+    """x - y trunc(x / y), with the sign of x; 0 where y = 0."""
     if y == 0:
         return 0
     if y < 0 and y + 1 == 0:
@@ -110,7 +110,7 @@ def sign(x):
 
 @device_function
 def left_shift(x, y):
-    """X * 2**y modulo 2**bits; 0 where y is negative or not less than the number of bits."""
+    """x * 2**y modulo 2**bits; 0 where y is negative or not less than the number of bits."""
     if y < 0 or y >= bit_width(x):
         return x * 0
     return shift_left(x, y)

@@ -183,41 +183,69 @@ if not SIMULATED:
     def _address(context, builder, pointer, offset, offset_type):
         return builder.gep(pointer, [context.cast(builder, offset, offset_type, types.int64)])
 
-    def _layout(context, native, width):
-        """Component type, number of components and the 32-bit vector that carries `width` elements."""
-        data = context.get_data_type(native)
-        parts = 2 if isinstance(native, types.Complex) else 1
-        component = data.elements[0] if parts == 2 else data
-        bits = native.bitwidth if not isinstance(native, types.Boolean) else 8
-        words = width * bits // 32
-        carrier = ir.VectorType(ir.IntType(32), words) if words > 1 else ir.IntType(width * bits)
-        return component, parts, carrier, width * bits // 8
+    class _Packing:
+        """How `width` neighbouring elements of a native type travel: as a vector of machine words.
+
+        NVVM turns a bitcast of a wide load to ``<16 x i8>`` into four 4-byte loads, so narrow elements are cut
+        out of 32-bit words by shifts: int8 add went from 4 to 1 load an operand.
+        """
+
+        def __init__(self, context, native, width):
+            data = context.get_data_type(native)
+            self.parts = 2 if isinstance(native, types.Complex) else 1
+            self.component = data.elements[0] if self.parts == 2 else data
+            self.bits = 8 if isinstance(native, types.Boolean) else native.bitwidth // self.parts
+            total = width * self.parts * self.bits
+            self.word = ir.IntType(min(max(self.bits, 32), total))
+            self.per_word = self.word.width // self.bits
+            self.words = total // self.word.width
+            self.carrier = ir.VectorType(self.word, self.words)
+            self.size = total // 8
+
+        def split(self, builder, vector):
+            """The components in a vector of words."""
+            narrow = ir.IntType(self.bits)
+            for w in range(self.words):
+                word = builder.extract_element(vector, ir.Constant(ir.IntType(32), w))
+                for k in range(self.per_word):
+                    piece = builder.lshr(word, ir.Constant(self.word, k * self.bits)) if k else word
+                    piece = builder.trunc(piece, narrow) if self.per_word > 1 else piece
+                    yield builder.bitcast(piece, self.component)
+
+        def join(self, builder, components):
+            """A vector of words that holds the components."""
+            vector = ir.Constant(self.carrier, ir.Undefined)
+            for w in range(self.words):
+                word = None
+                for k in range(self.per_word):
+                    piece = builder.bitcast(components[w * self.per_word + k], ir.IntType(self.bits))
+                    piece = builder.zext(piece, self.word) if self.per_word > 1 else piece
+                    piece = builder.shl(piece, ir.Constant(self.word, k * self.bits)) if k else piece
+                    word = piece if word is None else builder.or_(word, piece)
+                vector = builder.insert_element(vector, word, ir.Constant(ir.IntType(32), w))
+            return vector
 
     def _load(context, builder, address, native, width):
         if width == 1:
             return [context.unpack_value(builder, native, address)]
-        component, parts, carrier, size = _layout(context, native, width)
-        wide = builder.load(builder.bitcast(address, carrier.as_pointer()), align=size)
-        vector = builder.bitcast(wide, ir.VectorType(component, width * parts))
-        pieces = [builder.extract_element(vector, ir.Constant(ir.IntType(32), k)) for k in range(width * parts)]
-        if parts == 2:
-            pairs = zip(pieces[::2], pieces[1::2], strict=True)
+        packing = _Packing(context, native, width)
+        words = builder.load(builder.bitcast(address, packing.carrier.as_pointer()), align=packing.size)
+        components = list(packing.split(builder, words))
+        if packing.parts == 2:
+            pairs = zip(components[::2], components[1::2], strict=True)
             return [complex_value(context, builder, native, *pair) for pair in pairs]
         model = context.data_model_manager[native]
-        return [model.from_data(builder, piece) for piece in pieces]
+        return [model.from_data(builder, component) for component in components]
 
     def _store(context, builder, address, native, values):
-        width = len(values)
-        if width == 1:
+        if len(values) == 1:
             context.pack_value(builder, native, values[0], address)
             return
-        component, parts, carrier, size = _layout(context, native, width)
-        if parts == 2:
-            pieces = [builder.extract_value(value, k) for value in values for k in (0, 1)]
+        packing = _Packing(context, native, len(values))
+        if packing.parts == 2:
+            components = [builder.extract_value(value, k) for value in values for k in (0, 1)]
         else:
             model = context.data_model_manager[native]
-            pieces = [model.as_data(builder, value) for value in values]
-        vector = ir.Constant(ir.VectorType(component, width * parts), ir.Undefined)
-        for k, piece in enumerate(pieces):
-            vector = builder.insert_element(vector, piece, ir.Constant(ir.IntType(32), k))
-        builder.store(builder.bitcast(vector, carrier), builder.bitcast(address, carrier.as_pointer()), align=size)
+            components = [model.as_data(builder, value) for value in values]
+        words = packing.join(builder, components)
+        builder.store(words, builder.bitcast(address, packing.carrier.as_pointer()), align=packing.size)

@@ -141,7 +141,7 @@ def population_count(typingctx, x):
 
 @instruction(lambda re, im: (np.complex64 if re.dtype == np.float32 else np.complex128)(complex(re, im)))
 def make_complex(typingctx, re, im):
-    """Re + im i, from two floats of one dtype."""
+    """re + im i, from two floats of one dtype."""
     result = scalar_type(np.complex64 if re.native == types.float32 else np.complex128)
 
     def codegen(context, builder, signature, args):
@@ -168,7 +168,7 @@ def exponent(typingctx, x):
 
 @instruction(_quiet(lambda x, n: np.ldexp(x, int(n))))
 def scale(typingctx, x, n):
-    """X * 2**n, rounded once; n an integer within int32."""
+    """x * 2**n, rounded once; n an integer within int32."""
     symbol = "__nv_ldexp" + ("f" if x.native == types.float32 else "")
 
     def codegen(context, builder, signature, args):
@@ -180,7 +180,7 @@ def scale(typingctx, x, n):
 
 
 def _fused(x, y, z):
-    """X y + z with one rounding: rounded to odd in float64 for float32, in exact rationals for float64."""
+    """x y + z with one rounding: rounded to odd in float64 for float32, in exact rationals for float64."""
     if x.dtype == np.float32:
         # A double whose last bit is odd wherever it is inexact rounds once more to the same float (Boldo &
         # Melquiond 2008).

@@ -55,7 +55,7 @@ if SIMULATED:
     def overload_ufunc(ufunc, implementation, aliases=()):
         """In the simulator NumPy's own scalars do what `Scalar` does on the device."""
 
-    def overload_function(function, nin, loop):
+    def overload_function(function, nin, loop, defaults=()):
         """In the simulator a public function finds out by itself that a kernel calls it."""
 
 else:
@@ -69,6 +69,7 @@ else:
         overload_attribute,
         register_model,
     )
+    from numba.cuda.typing.typeof import typeof as numba_typeof
     from numba.cuda.np import numpy_support
     from numba.cuda.typeconv import Conversion
 
@@ -288,7 +289,11 @@ else:
     _overload_part("real", 0)
     _overload_part("imag", 1)
 
-    def overload_function(function, nin, loop):
+    def _is_literal(ty):
+        """Whether a kernel's source holds this number; Numba tells literals from variables for integers alone."""
+        return isinstance(ty, types.Literal) or not isinstance(ty, types.Type)
+
+    def overload_function(function, nin, loop, defaults=()):
         """Let kernels call a public `function` on plain numbers (results plain) and on Scalars (results Scalars).
 
         Parameters
@@ -298,15 +303,22 @@ else:
             Number of arguments, at most 4.
         loop : callable
             ``loop(dtypes) -> (device function, ins, outs)``, or None where there is no such loop.
+        defaults : tuple of numbers
+            Of the last parameters.
         """
 
         def typed(*operand_types):
-            operands = tuple(map(_operand, operand_types))
+            # Numba leaves an argument that was not given to Python's own default: a number, not a type.
+            given = [types.unliteral(t) if isinstance(t, types.Type) else numba_typeof(t) for t in operand_types]
+            operands = tuple(map(_operand, given))
             if any(t is None for t in operands):
                 return None
-            plain = not any(isinstance(t, Scalar) for t in operand_types)
+            plain = not any(isinstance(t, Scalar) for t in given)
             if plain:
-                operands = tuple(numpy_support.as_dtype(types.unliteral(t)) for t in operand_types)
+                operands = tuple(
+                    weak if _is_literal(t) else numpy_support.as_dtype(have)
+                    for t, have, weak in zip(operand_types, given, operands, strict=True)
+                )
             found = loop(operands)
             if found is None:
                 return None
@@ -315,21 +327,25 @@ else:
 
         def unary(x):
             run = typed(x)
-            return run and (lambda x: run((x,)))
+            return run and defaulted(lambda x: run((x,)))
 
         def binary(x, y):
             run = typed(x, y)
-            return run and (lambda x, y: run((x, y)))
+            return run and defaulted(lambda x, y: run((x, y)))
 
         def ternary(x, y, z):
             run = typed(x, y, z)
-            return run and (lambda x, y, z: run((x, y, z)))
+            return run and defaulted(lambda x, y, z: run((x, y, z)))
 
         def quaternary(x, y, z, w):
             run = typed(x, y, z, w)
-            return run and (lambda x, y, z, w: run((x, y, z, w)))
+            return run and defaulted(lambda x, y, z, w: run((x, y, z, w)))
 
-        overload(function)((unary, binary, ternary, quaternary)[nin - 1])
+        def defaulted(function):
+            function.__defaults__ = defaults or None
+            return function
+
+        overload(function)(defaulted((unary, binary, ternary, quaternary)[nin - 1]))
 
     def _plainly(run, outs):
         """`run` with plain numbers for results."""

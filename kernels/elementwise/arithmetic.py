@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .public import from_ufunc
+from .public import COMPLEX, FLOATS, INTEGERS, elementwise, from_ufunc
 
 EXACT_OR_ROUNDED = (0.5, 0.5, 0.71)  # each part of a complex sum is correctly rounded
 
@@ -33,11 +33,22 @@ divmod = from_ufunc(
     np.divmod, "Floor division and what it leaves, in one pass.", "y1 = floor(x1 / x2), y2 = x1 - x2 y1.",
     ulps=(0.5, 0.5), flops=5, domain=((-10, 10), (0.5, 10)),
 )  # fmt: skip
+
+
+def refuse_negative_exponents(operands, ins):
+    """NumPy's error, as far as it can be raised without waiting for a device."""
+    exponent = operands[1]
+    if ins[1].kind == "i":
+        values = exponent.array if exponent.library == "python" else exponent.memory
+        if values is not None and np.any(np.less(values, 0)):
+            raise ValueError("x2: integers to negative integer powers are not allowed")
+
+
 power = from_ufunc(
     np.power, "Power.",
     "y = x1^x2. Integers are modulo 2^bits; a negative integer exponent raises ValueError where it can be seen "
     "without waiting for a device, and gives the truncated value (0, 1 or -1) elsewhere.",
-    ulps=(4, 2, 256), domain=((0.1, 10), (-3, 3)), example=((2, 3), (3, 2)),
+    ulps=(4, 2, 256), domain=((0.1, 10), (-3, 3)), example=((2, 3), (3, 2)), check=refuse_negative_exponents,
 )  # fmt: skip
 pow = power
 float_power = from_ufunc(

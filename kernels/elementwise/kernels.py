@@ -74,11 +74,11 @@ def strided(f, kinds, n_out, width, long):
 
 @functools.cache
 def masked(f, kinds, n_out, long):
-    """`strided`, where the first operand, a mask, is true; every other element of the outputs stays as it is."""
+    """`strided`, where a mask is true; every other element of the outputs stays as it is."""
     index = _index_type(long)
-    load, load_mask = loader(kinds[1:], 1), loader(("vector",), 1)
+    load, load_mask = loader(kinds, 1), loader(("vector",), 1)
     apply, store = lanewise(f, 1), storer(1)
-    mask_at, ins_at, outs_at = unraveler(1), unraveler(len(kinds) - 1), unraveler(n_out)
+    mask_at, ins_at, outs_at = unraveler(1), unraveler(len(kinds)), unraveler(n_out)
 
     @cuda.jit
     def masked_kernel(n, shape, mask_strides, in_strides, out_strides, mask, ins, outs):

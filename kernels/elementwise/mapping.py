@@ -1,4 +1,4 @@
-"""One call of an elementwise function: dtypes, shapes, outputs, overlap, and the kernel that fits the layout.
+"""One call of an elementwise function: dtypes, shapes, outputs, overlap.
 
 The order is NumPy's ufunc protocol: resolve the loop, broadcast, check `out`, then compute. Everything that can
 be wrong with an argument is found before anything is written.
@@ -6,30 +6,33 @@ be wrong with an argument is found before anything is written.
 Source: NumPy, "Universal functions (ufunc) basics", https://numpy.org/doc/stable/user/basics.ufuncs.html
 """
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from ..device.functions import identity
 from ..device.instructions import SIMULATED
 from ..device.scalar import call
 from ..runtime import memory
 from ..runtime.arrays import (
     DeviceMismatchError,
     Operand,
+    Pointer,
     contiguous_strides,
     empty,
     operand,
     placement,
     result,
+    span,
     stream_handle,
 )
 from ..runtime.engines import EngineError, engine
-from ..runtime.launch import launch
-from .kernels import THREADS, contiguous, masked, strided
+from .layout import Layout, plan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mapping:
     """What an elementwise function computes, element by element.
 
@@ -46,6 +49,8 @@ class Mapping:
         ``scalar(ins)``: the device function of the loop over these dtypes, or None.
     reference : callable
         The same of NumPy arrays of dtypes `ins`.
+    check : callable, optional
+        ``check(operands, ins)`` raises for values that the function refuses, as far as host memory shows them.
     """
 
     name: str
@@ -54,6 +59,7 @@ class Mapping:
     resolve: Callable
     scalar: Callable
     reference: Callable
+    check: Callable | None = None
 
 
 def evaluate(mapping, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
@@ -62,29 +68,30 @@ def evaluate(mapping, inputs, out=None, where=True, casting="same_kind", dtype=N
     xs = [operand(x, name) for x, name in zip(inputs, mapping.parameters, strict=True)]
     mask = None if where is True else _mask(where)
     outs = _outputs(out, mapping)
-    ins, results = _resolve(mapping, xs, dtype, casting)
-    _check_casts(mapping, outs, results, casting)
+    loop = _find_loop(mapping, xs, None if dtype is None else np.dtype(dtype), casting)
+    _check_casts(mapping, outs, loop.outs, casting)
     given = [y for y in outs if y is not None]
-    involved = xs + ([mask] if mask else [])
+    involved = xs if mask is None else [*xs, mask]
     shape = _shape(involved, given)
     chosen = engine()
-    device, stream, like = placement(given + involved, stream)
-    _check_places(chosen, device, given, involved)
-    if chosen == "cuda":
-        stream = 0 if stream is None else stream
-        for x in given + involved:
-            if x.device is not None and x.stream != stream:
-                memory.follow(stream, x.stream, device)
-    order = _order(xs, shape)
+    everything = given + involved if given else involved
+    device, stream, like = placement(everything, stream)
+    _check_places(chosen, device, given, everything)
+    order = "C" if len(shape) < 2 or len(given) == len(outs) else _order(xs, shape)
     ys = [
-        empty(shape, d, like, device, stream, order, "out") if y is None else y
-        for y, d in zip(outs, results, strict=True)
+        empty(shape, d, like, device, stream, order) if y is None else y
+        for y, d in zip(outs, loop.outs, strict=True)
     ]
     if 0 not in shape:
-        compute = _by_reference if chosen == "reference" else _by_kernel
-        compute(mapping, xs, mask, ys, ins, results, shape, device, stream)
-    returned = [result(y) if given_y is None else given_y.array for y, given_y in zip(ys, outs, strict=True)]
+        if chosen == "reference":
+            _by_reference(mapping, xs, mask, ys, loop)
+        else:
+            _by_kernel(mapping, xs, mask, ys, loop, shape, device or 0, stream or 0)
+    returned = [result(y) if asked is None else asked.array for y, asked in zip(ys, outs, strict=True)]
     return returned[0] if mapping.nout == 1 else tuple(returned)
+
+
+# --- what can be wrong --------------------------------------------------------------------------------------
 
 
 def _mask(where):
@@ -97,24 +104,12 @@ def _mask(where):
 def _outputs(out, mapping):
     """One `Operand` or None per output."""
     if out is None:
-        return [None] * mapping.nout
+        return (None,) * mapping.nout
     outs = out if isinstance(out, tuple) else (out,)
     if len(outs) != mapping.nout:
         raise ValueError(f"out must hold {mapping.nout} array(s) for {mapping.name}, got {len(outs)}")
-    found = []
-    for k, y in enumerate(outs):
-        name = "out" if mapping.nout == 1 else f"out[{k}]"
-        if y is None:
-            found.append(None)
-            continue
-        if isinstance(y, list | np.generic | int | float | complex):
-            raise TypeError(f"{name} must be an array to write to, got {type(y).__qualname__}")
-        y = operand(y, name)
-        if not y.writable:
-            raise ValueError(f"{name} is read-only")
-        if any(n > 1 and s == 0 for n, s in zip(y.shape, y.strides, strict=True)):
-            raise ValueError(f"{name} has several elements in one place (a zero stride)")
-        found.append(y)
+    names = ("out",) if mapping.nout == 1 else tuple(f"out[{k}]" for k in range(mapping.nout))
+    found = [None if y is None else _output(y, name) for y, name in zip(outs, names, strict=True)]
     given = [y for y in found if y is not None]
     for k, y in enumerate(given):
         for z in given[:k]:
@@ -123,31 +118,55 @@ def _outputs(out, mapping):
     return found
 
 
-def _resolve(mapping, xs, dtype, casting):
-    dtypes = tuple(x.weak or x.dtype for x in xs)
-    dtype = None if dtype is None else np.dtype(dtype)
-    ins, outs = mapping.resolve(dtypes, dtype, casting)
+def _output(y, name):
+    if isinstance(y, list | np.generic | int | float | complex):
+        raise TypeError(f"{name} must be an array to write to, got {type(y).__qualname__}")
+    y = operand(y, name)
+    if not y.writable:
+        raise ValueError(f"{name} is read-only")
+    if any(n > 1 and s == 0 for n, s in zip(y.shape, y.strides, strict=True)):
+        raise ValueError(f"{name} has several elements in one place (a zero stride)")
+    return y
+
+
+class Loop:
+    """The loop of a call: its dtypes, and the function that its kernels apply to a lane."""
+
+    __slots__ = ("f", "ins", "outs")
+
+    def __init__(self, mapping, dtypes, dtype, casting):
+        self.ins, self.outs = mapping.resolve(dtypes, dtype, casting)
+        scalar = mapping.scalar(self.ins)
+        if scalar is None:
+            listed = ", ".join(f"{name}: {t}" for name, t in zip(mapping.parameters, self.ins, strict=True))
+            raise TypeError(f"{mapping.name} is not defined for these dtypes ({listed})")
+        self.f = call(scalar, self.ins, self.outs)
+
+
+_loop = functools.lru_cache(maxsize=4096)(Loop)
+
+
+def _find_loop(mapping, xs, dtype, casting):
+    found = _loop(mapping, tuple([x.weak or x.dtype for x in xs]), dtype, casting)
     try:
-        for x, d in zip(xs, ins, strict=True):
+        for x, d in zip(xs, found.ins, strict=True):
             if x.weak:
                 d.type(x.array)
     except OverflowError:
         # NumPy compares with integers out of the dtype's range exactly; all else refuses them.
         if mapping.name not in _COMPARISONS:
             raise
-        dtypes = tuple(_fitting(x) if x.weak is int else x.dtype for x in xs)
-        ins, outs = mapping.resolve(dtypes, dtype, casting)
-    if mapping.scalar(ins) is None:
-        listed = ", ".join(f"{name}: {t}" for name, t in zip(mapping.parameters, ins, strict=True))
-        raise TypeError(f"{mapping.name} is not defined for these dtypes ({listed})")
-    return ins, outs
+        found = _loop(mapping, tuple(_fitting(x) if x.weak is int else x.dtype for x in xs), dtype, casting)
+    if mapping.check:
+        mapping.check(xs, found.ins)
+    return found
 
 
 _COMPARISONS = {"equal", "not_equal", "less", "less_equal", "greater", "greater_equal"}
 
 
 def _fitting(x):
-    """The smallest of int64, uint64 and float64 that holds a Python integer's place in the order."""
+    """The first of int64, uint64 and float64 that holds a Python integer's place in the order."""
     for d in (np.int64, np.uint64):
         if np.iinfo(d).min <= x.array <= np.iinfo(d).max:
             return np.dtype(d)
@@ -156,63 +175,73 @@ def _fitting(x):
 
 def _check_casts(mapping, outs, results, casting):
     for y, d in zip(outs, results, strict=True):
-        if y is not None and not np.can_cast(d, y.dtype, casting):
+        if y is not None and y.dtype != d and not np.can_cast(d, y.dtype, casting):
             raise TypeError(
                 f"{y.name} has dtype {y.dtype}, and {mapping.name} gives {d}, which casting={casting!r} does not allow"
             )
 
 
 def _shape(involved, given):
-    shapes = [x.shape for x in involved]
-    try:
-        shape = np.broadcast_shapes(*shapes)
-    except ValueError:
-        listed = ", ".join(f"{x.name} {x.shape}" for x in involved)
-        raise ValueError(f"operands could not be broadcast together: {listed}") from None
-    for y in given:
-        try:
-            fits = np.broadcast_shapes(shape, y.shape) == y.shape
-        except ValueError:
-            fits = False
-        if not fits:
-            raise ValueError(f"{y.name} has shape {y.shape}, which the broadcast shape {shape} does not fit")
-        shape = y.shape
-    for y in given:
-        if y.shape != shape:
-            raise ValueError(f"{y.name} has shape {y.shape}, which the broadcast shape {shape} does not fit")
+    shape = involved[0].shape
+    if any(x.shape != shape for x in involved) or any(y.shape != shape for y in given):
+        return _broadcast(involved, given)
     return shape
 
 
-def _check_places(chosen, device, given, involved):
-    for x in given + involved:
+def _broadcast(involved, given):
+    try:
+        shape = np.broadcast_shapes(*(x.shape for x in involved))
+    except ValueError:
+        listed = ", ".join(f"{x.name} {x.shape}" for x in involved)
+        raise ValueError(f"operands could not be broadcast together: {listed}") from None
+    whole = given[0].shape if given else shape
+    for y in given:
+        if y.shape != whole or not _fits(shape, y.shape):
+            raise ValueError(f"{y.name} has shape {y.shape}, which the broadcast shape {shape} does not fit")
+    return whole
+
+
+def _fits(shape, whole):
+    try:
+        return np.broadcast_shapes(shape, whole) == whole
+    except ValueError:
+        return False
+
+
+def _check_places(chosen, device, given, everything):
+    for x in everything:
         if x.device is not None and chosen != "cuda":
             raise EngineError(f'{x.name} is in device memory, which engine "{chosen}" does not reach')
     for y in given:
         if device is not None and y.device is None:
-            raise DeviceMismatchError(f"{y.name} is in host memory, the other arrays on device {device}")
+            raise DeviceMismatchError(f"{y.name} is in host memory, other arrays of the call on device {device}")
 
 
 def _order(xs, shape):
     """NumPy's order="K", as far as it is C or Fortran order: the one that all full-shape inputs share."""
-    full = [x for x in xs if x.shape == shape and len(shape) > 1]
+    full = [x for x in xs if x.shape == shape]
     if not full or any(x.strides == contiguous_strides(shape) for x in full):
         return "C"
     return "F" if all(x.strides == contiguous_strides(shape, "F") for x in full) else "C"
 
 
-def _by_reference(mapping, xs, mask, ys, ins, results, shape, device, stream):
+# --- the reference --------------------------------------------------------------------------------------------
+
+
+def _by_reference(mapping, xs, mask, ys, loop):
     with np.errstate(all="ignore"):
-        values = mapping.reference(*(_host_values(x, d) for x, d in zip(xs, ins, strict=True)))
+        values = mapping.reference(*(_host_values(x, d) for x, d in zip(xs, loop.ins, strict=True)))
         values = values if mapping.nout > 1 else (values,)
-        for y, value, d in zip(ys, values, results, strict=True):
+        for y, value, d in zip(ys, values, loop.outs, strict=True):
             value = np.asarray(value).astype(d, copy=False)
             np.copyto(y.memory, value, casting="unsafe", where=True if mask is None else _host_values(mask))
             _write_back(y)
 
 
 def _host_values(x, dtype=None):
-    value = x.array if x.library == "python" else x.memory
-    return np.asarray(value, dtype) if x.weak else np.asarray(value).astype(dtype or x.dtype, copy=False)
+    if x.library == "python":
+        return np.asarray(x.array, dtype)
+    return x.memory.astype(dtype or x.dtype, copy=False)
 
 
 def _write_back(y):
@@ -221,38 +250,63 @@ def _write_back(y):
         np.copyto(y.array, y.memory, casting="unsafe")
 
 
-def _by_kernel(mapping, xs, mask, ys, ins, results, shape, device, stream):
-    place, stream = (0 if device is None else device), stream or 0
-    sources = [_source(x, d, place, stream) for x, d in zip(xs, ins, strict=True)]
-    targets = [_target(y, place, stream, mask is not None) for y in ys]
-    sources = [_apart(x, targets, place, stream) for x in sources]
-    chooser = None if mask is None else _apart(_source(mask, mask.dtype, place, stream), targets, place, stream)
-    # `call` keeps a reference to nothing of this launch, so that kernels are shared by all calls of these dtypes.
-    f = call(mapping.scalar(ins), ins, results)
-    _launch(f, sources, chooser, targets, shape, place, stream, mapping.name)
+# --- kernels --------------------------------------------------------------------------------------------------
+
+
+def _by_kernel(mapping, xs, mask, ys, loop, shape, device, stream):
+    sources = [_source(x, d, device, stream) for x, d in zip(xs, loop.ins, strict=True)]
+    chooser = None if mask is None else _source(mask, mask.dtype, device, stream)
+    targets = [_target(y, device, stream, mask is not None) for y in ys]
+    sources = [_apart(x, targets, device, stream) for x in sources]
+    chooser = chooser and _apart(chooser, targets, device, stream)
+    _launch(loop.f, sources, chooser, targets, shape, device, stream, mapping.name)
     for y, target in zip(ys, targets, strict=True):
-        if y.device is None and not SIMULATED:
-            _fetch(y, target, place, stream)
         if y.device is None:
+            if not SIMULATED:
+                _fetch(y, target, device, stream)
             _write_back(y)
+        elif y.buffer is not None:
+            y.buffer.settle()
+
+
+def _launch(f, sources, mask, targets, shape, device, stream, name):
+    fitting = plan(
+        f, tuple([_layout(x) for x in sources]), mask and _layout(mask), tuple([_layout(y) for y in targets]), shape
+    )
+    arguments = [[_argument(x) for x in group] for group in (sources, targets)]
+    fitting.launch(arguments[0], mask and _argument(mask), arguments[1], device, stream, name)
+
+
+def _layout(x):
+    return Layout(x.dtype, x.shape, x.strides, x.pointer & 15 or 16, x.library == "value")
+
+
+def _argument(x):
+    """What a kernel is given for an operand: a number, an address, or in the simulator a `Pointer`."""
+    if x.library == "value":
+        return x.array
+    return Pointer(x.memory) if SIMULATED else x.pointer
 
 
 def _source(x, dtype, device, stream):
-    """An input where the kernel can read it: by value, in place, or uploaded."""
+    """An input where the kernel can read it: in place, by value, or uploaded."""
+    if x.device is not None:
+        return x
     if x.library == "python":
-        value = dtype.type(x.array) if x.weak else np.bool_(x.array)
-        return Operand(x.name, "value", value, dtype if x.weak else x.dtype, (), ())
-    if x.device is None and x.ndim == 0:
+        value, dtype = (dtype.type(x.array), dtype) if x.weak else (np.bool_(x.array), x.dtype)
+        return Operand(x.name, "value", value, dtype, (), ())
+    if not x.shape:
         return Operand(x.name, "value", x.memory[()], x.dtype, (), ())
-    if x.device is not None or SIMULATED:
+    if SIMULATED:
         return x
     # Only what differs travels: an axis of stride zero is sent once.
-    distinct = x.memory[tuple(slice(0, 1) if s == 0 else slice(None) for s in x.strides)]
-    packed = np.ascontiguousarray(distinct)
-    strides = tuple(
-        0 if s == 0 else t for s, t in zip(x.strides, contiguous_strides(packed.shape), strict=True)
-    )
-    buffer = memory.upload(packed, device, stream, x.name)
+    packed = np.ascontiguousarray(x.memory[tuple(slice(0, 1) if s == 0 else slice(None) for s in x.strides)])
+    strides = tuple(0 if s == 0 else t for s, t in zip(x.strides, contiguous_strides(packed.shape), strict=True))
+    return _buffered(x, memory.upload(packed, device, stream, x.name), strides, device, stream)
+
+
+def _buffered(x, buffer, strides, device, stream):
+    """`x` in device memory of ours."""
     return Operand(x.name, "buffer", buffer, x.dtype, x.shape, strides, buffer.pointer, device, stream)
 
 
@@ -264,9 +318,7 @@ def _target(y, device, stream, keeps):
         buffer = memory.upload(np.ascontiguousarray(y.memory), device, stream, y.name)
     else:
         buffer = memory.Buffer(y.memory.nbytes, device, stream, y.name)
-    return Operand(
-        y.name, "buffer", buffer, y.dtype, y.shape, contiguous_strides(y.shape), buffer.pointer, device, stream
-    )
+    return _buffered(y, buffer, contiguous_strides(y.shape), device, stream)
 
 
 def _fetch(y, target, device, stream):
@@ -281,206 +333,25 @@ def _fetch(y, target, device, stream):
 def _overlap(x, y):
     if x.library == "value" or 0 in x.shape or 0 in y.shape:
         return False
-    (a, b), (c, d) = x.extent(), y.extent()
-    return a < d and c < b
+    (a, b), (c, d) = (span(z.shape, z.strides) for z in (x, y))
+    m, n = x.dtype.itemsize, y.dtype.itemsize
+    return x.pointer + a * m < y.pointer + d * n and y.pointer + c * n < x.pointer + b * m
 
 
 def _apart(x, targets, device, stream):
     """`x` itself, or a copy of it where writing an output would change elements yet to be read."""
     for y in targets:
         same = x.pointer == y.pointer and x.strides == y.strides and x.shape == y.shape and x.dtype == y.dtype
-        if _overlap(x, y) and not same:
+        if not same and _overlap(x, y):
             return _copied(x, device, stream)
     return x
 
 
 def _copied(x, device, stream):
     if SIMULATED:
-        copy = x.memory.copy()
-        strides = tuple(s // x.dtype.itemsize for s in copy.strides)
-        return Operand(x.name, "numpy", copy, x.dtype, x.shape, strides, copy.ctypes.data, memory=copy)
+        return operand(x.memory.copy(), x.name)
     count = int(np.prod(x.shape, dtype=np.int64))
     buffer = memory.Buffer(count * x.dtype.itemsize, device, stream, x.name)
-    strides = contiguous_strides(x.shape)
-    copy = Operand(x.name, "buffer", buffer, x.dtype, x.shape, strides, buffer.pointer, device, stream)
-    _launch(call(_same, (x.dtype,), (x.dtype,)), [x], None, [copy], x.shape, device, stream, "copy")
+    copy = _buffered(x, buffer, contiguous_strides(x.shape), device, stream)
+    _launch(call(identity, (x.dtype,), (x.dtype,)), [x], None, [copy], x.shape, device, stream, "copy")
     return copy
-
-
-from ..device.functions import identity as _same  # noqa: E402
-
-# --- layout -----------------------------------------------------------------------------------------------
-
-
-def collapse(shape, strides):
-    """The fewest axes that visit the same elements: unit axes dropped, axes sorted, neighbours merged.
-
-    Parameters
-    ----------
-    shape : tuple of int
-    strides : list of tuple of int
-        One tuple per operand, outputs last. The last operand's strides decide the order of axes: smallest last,
-        so that neighbouring threads write neighbouring elements.
-
-    Returns
-    -------
-    shape : tuple of int
-        At least one axis.
-    strides : list of tuple of int
-    """
-    axes = [k for k, n in enumerate(shape) if n != 1]
-    axes.sort(key=lambda k: [-abs(s[k]) for s in reversed(strides)])
-    lengths, steps = [], []  # of the axes so far, outermost first; steps[a][o] is operand o's stride
-    for k in axes:
-        step = [s[k] for s in strides]
-        if lengths and all(outer == inner * shape[k] for outer, inner in zip(steps[-1], step, strict=True)):
-            lengths[-1] *= shape[k]
-            steps[-1] = step
-        else:
-            lengths.append(shape[k])
-            steps.append(step)
-    if not lengths:
-        lengths, steps = [1], [[0] * len(strides)]
-    return tuple(lengths), [tuple(step[o] for step in steps) for o in range(len(strides))]
-
-
-#: Widest access of a thread, in bytes.
-VECTOR = 16
-
-
-def vector_width(shape, operands, strides):
-    """Elements a thread moves at once: as many as fill 16 bytes, all addresses being aligned to them.
-
-    1 where an operand has gaps along the last axis.
-    """
-    pointers = [(x, s) for x, s in zip(operands, strides, strict=True) if x.library != "value"]
-    if any(s[-1] not in (0, 1) for _, s in pointers):
-        return 1
-    width = max(VECTOR // max(x.dtype.itemsize for x, _ in pointers), 1)
-    while width > 1 and not all(_aligned(x, s, width) for x, s in pointers):
-        width //= 2
-    if len(shape) > 1:
-        while shape[-1] % width:
-            width //= 2
-    return width
-
-
-def _aligned(x, strides, width):
-    if strides[-1] == 0:
-        return True
-    return x.pointer % (width * x.dtype.itemsize) == 0 and all(s % width == 0 for s in strides[:-1])
-
-
-def _launch(f, sources, mask, targets, shape, device, stream, name):
-    """Launch the kernel that fits how the operands lie."""
-    operands = ([mask] if mask else []) + sources + targets
-    strides = [_broadcast_strides(x, shape) for x in operands]
-    shape, strides = collapse(shape, strides)
-    width = 1 if mask else vector_width(shape, operands, strides)
-    one_run = not mask and len(shape) == 1 and all(
-        s == (1,) or s == (0,) or x.library == "value" for x, s in zip(operands, strides, strict=True)
-    ) and all(s == (1,) for s in strides[len(sources) :] if shape != (1,))  # fmt: skip
-    if one_run:
-        _launch_run(f, sources, targets, strides, shape[0], width, device, stream, name)
-    else:
-        _launch_strided(f, sources, mask, targets, strides, shape, width, device, stream, name)
-
-
-def _launch_run(f, sources, targets, strides, n, width, device, stream, name):
-    kinds = tuple(_kind(x, s) for x, s in zip(sources, strides, strict=False))
-    long = n >= 2**31
-    kernel = contiguous(f, kinds, len(targets), width, long)
-    arguments = (n, tuple(map(_argument, sources)), tuple(map(_argument, targets)))
-    signature = None if SIMULATED else (_count_type(long), _types(sources), _types(targets))
-    threads = n // width + n % width
-    launch(kernel, signature, arguments, -(-threads // THREADS), THREADS, device, stream, name)
-
-
-def _launch_strided(f, sources, mask, targets, strides, shape, width, device, stream, name):
-    shape = (*shape[:-1], shape[-1] // width)
-    strides = [(*s[:-1], s[-1] * width) for s in strides]
-    n = int(np.prod(shape, dtype=np.int64))
-    long = n >= 2**31
-    lead = 1 if mask else 0
-    inner = strides[lead : lead + len(sources)]
-    outer = strides[lead + len(sources) :]
-    kinds = tuple("value" if x.library == "value" else "vector" if width == 1 else _kind(x, s, width)
-                  for x, s in zip(sources, inner, strict=True))  # fmt: skip
-    steps = [sum(group, ()) for group in ([strides[0]] if mask else [], inner, outer)]
-    ins, outs = tuple(map(_argument, sources)), tuple(map(_argument, targets))
-    if mask:
-        kernel = masked(f, ("vector", *kinds), len(targets), long)
-        arguments = (n, shape, *steps, (_argument(mask),), ins, outs)
-    else:
-        kernel = strided(f, kinds, len(targets), width, long)
-        arguments = (n, shape, *steps[1:], ins, outs)
-    signature = None
-    if not SIMULATED:
-        from numba import types
-
-        count = _count_type(long)
-        groups = tuple(types.UniTuple(types.int64, len(g)) for g in (steps if mask else steps[1:]))
-        operands = ([_types([mask])] if mask else []) + [_types(sources), _types(targets)]
-        signature = (count, types.UniTuple(count, len(shape)), *groups, *operands)
-    launch(kernel, signature, arguments, -(-n // THREADS), THREADS, device, stream, name)
-
-
-def _broadcast_strides(x, shape):
-    missing = len(shape) - x.ndim
-    own = (0 if n == 1 else s for n, s in zip(x.shape, x.strides, strict=True))
-    return (0,) * missing + tuple(own)
-
-
-def _kind(x, strides, step=1):
-    if x.library == "value":
-        return "value"
-    return "vector" if strides[-1] == step else "uniform"
-
-
-def _argument(x):
-    """What a kernel is given for an operand: a number, an address, or in the simulator a `Pointer`."""
-    if x.library == "value":
-        return x.array
-    return Pointer(x.memory) if SIMULATED else x.pointer
-
-
-class Pointer:
-    """The address of an array's first element, in the simulator: indices count elements of memory from there."""
-
-    def __init__(self, array):
-        steps = [s // array.itemsize for s in array.strides]
-        spans = [(n - 1) * s for n, s in zip(array.shape, steps, strict=True)]
-        self._start = -sum(min(span, 0) for span in spans)
-        size = 1 + sum(map(abs, spans))
-        first = array[tuple(slice(-1, None) if s < 0 else slice(0, 1) for s in steps)] if array.ndim else array
-        self._flat = np.lib.stride_tricks.as_strided(
-            first, (size,), (array.itemsize,), writeable=array.flags.writeable
-        )
-        self.dtype = array.dtype
-
-    def _index(self, k):
-        k += self._start
-        if not 0 <= k < self._flat.size:
-            raise IndexError(f"element {k - self._start} is outside of the array's memory")
-        return k
-
-    def __getitem__(self, k):
-        return self._flat[self._index(k)]
-
-    def __setitem__(self, k, value):
-        self._flat[self._index(k)] = value
-
-
-def _count_type(long):
-    from numba import types
-
-    return types.uint64 if long else types.uint32
-
-
-def _types(operands):
-    from numba import types
-    from numba.cuda.np.numpy_support import from_dtype
-
-    return types.Tuple(
-        [from_dtype(x.dtype) if x.library == "value" else types.CPointer(from_dtype(x.dtype)) for x in operands]
-    )

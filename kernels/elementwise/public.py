@@ -18,7 +18,8 @@ from ..device.scalar import call, overload_function
 from ..pairing import Pair, file
 from ..runtime.arrays import operand
 from .kernels import contiguous
-from .mapping import VECTOR, Mapping, evaluate
+from .layout import VECTOR
+from .mapping import Mapping, evaluate
 
 FLOATS = "efd"
 COMPLEX = "FD"
@@ -109,8 +110,9 @@ def ulp_bounds(ulps):
 
 
 def from_ufunc(
-    ufunc, summary, formula, *, name=None, ulps=None, flops=1.0, domain=None, example=None, magnitude=None
-):
+    ufunc, summary, formula, *, name=None, ulps=None, flops=1.0, domain=None, example=None, magnitude=None,
+    check=None,
+):  # fmt: skip
     """A public function with the loops, promotion and errors of a NumPy or SciPy ufunc.
 
     Parameters
@@ -131,6 +133,8 @@ def from_ufunc(
         Inputs of the docstring's example; its output is the reference's.
     magnitude : callable, optional
         See `kernels.pairing.Pair`.
+    check : callable, optional
+        See `kernels.elementwise.mapping.Mapping`.
     """
     name = name or ufunc.__name__
 
@@ -144,7 +148,7 @@ def from_ufunc(
 
     nin = ufunc.nin
     parameters = ("x",) if nin == 1 else tuple(f"x{k}" for k in range(1, nin + 1))
-    mapping = Mapping(name, parameters, ufunc.nout, resolve, scalar, ufunc)
+    mapping = Mapping(name, parameters, ufunc.nout, resolve, scalar, ufunc, check)
     source = NUMPY if getattr(np, ufunc.__name__, None) is ufunc else SCIPY
     bounds = ulp_bounds(ulps)
     text = _describe(
@@ -289,7 +293,8 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
         return tuple(d.type(fill[p](d)) if x is None else x for x, p in named)
 
     def inside(args):
-        found = loop(tuple(np.asarray(x).dtype for x in args))
+        args += defaults[len(args) - least :]
+        found = loop(tuple(type(x) if type(x) in (int, float, complex) else np.asarray(x).dtype for x in args))
         return call(*found)(args)
 
     def loop(dtypes):
@@ -305,7 +310,7 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
     function.__doc__ = text
     function.__signature__ = _signature(mapping.parameters, defaults)
     if nin <= 4:
-        overload_function(function, nin, loop)
+        overload_function(function, nin, loop, () if None in defaults else defaults)
     signature = ",".join(["()"] * nin) + "->" + ",".join(["()"] * nout)
     return file(
         Pair(

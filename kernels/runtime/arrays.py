@@ -8,12 +8,16 @@ Source: CUDA Array Interface, version 3, https://numba.readthedocs.io/en/stable/
 Python array API standard, "Data interchange mechanisms" (DLPack).
 """
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from cuda.bindings import driver
+from numba import cuda
 
 from ..device.instructions import SIMULATED
+from .memory import Buffer, active, check, current_device, follow
 
 #: What kernels compute with.
 DTYPES = tuple(np.dtype(c) for c in "?bhilqBHILQefdFD")
@@ -33,7 +37,7 @@ class Operand:
 
     `device` is None for host memory, and then `memory` is the NumPy view of it (a copy, where the array's own
     layout is beyond a kernel: unaligned, or strides that are no multiple of the item size). `weak` is the type of a
-    Python scalar. `array` is what the user gave.
+    Python scalar, `buffer` the memory of a result that is ours. `array` is what the user gave or gets.
     """
 
     name: str
@@ -48,19 +52,14 @@ class Operand:
     writable: bool = True
     weak: type | None = None
     memory: np.ndarray | None = None
+    buffer: Any = None
 
-    @property
-    def ndim(self):
-        """Number of axes."""
-        return len(self.shape)
 
-    def extent(self):
-        """First and past-the-last byte that the operand may touch."""
-        low = high = 0
-        for length, stride in zip(self.shape, self.strides, strict=True):
-            span = (length - 1) * stride
-            low, high = low + min(span, 0), high + max(span, 0)
-        return self.pointer + low * self.dtype.itemsize, self.pointer + (high + 1) * self.dtype.itemsize
+@functools.lru_cache(maxsize=4096)
+def span(shape, strides):
+    """First and past-the-last element, counted from the pointer, that an array without empty axes reaches."""
+    steps = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
+    return sum(min(step, 0) for step in steps), 1 + sum(max(step, 0) for step in steps)
 
 
 def operand(value, name):
@@ -76,7 +75,7 @@ def operand(value, name):
         return Operand(name, "python", value, _WEAK_DTYPES[type(value)], (), (), weak=weak)
     if isinstance(value, np.ndarray | np.generic | list | tuple):
         return _host(value, name, "numpy")
-    library = _library(value)
+    library = _library(type(value))
     if library == "torch":
         return _torch(value, name)
     if library == "cupy":
@@ -97,8 +96,9 @@ def operand(value, name):
     )
 
 
-def _library(value):
-    root = type(value).__module__.partition(".")[0]
+@functools.cache
+def _library(kind):
+    root = kind.__module__.partition(".")[0]
     return {"jaxlib": "jax", "numba_cuda": "numba"}.get(root, root)
 
 
@@ -133,7 +133,7 @@ def _host(value, name, library, memory=None):
     if memory.dtype.newbyteorder("=") in DTYPES and not memory.dtype.isnative:
         memory = memory.astype(memory.dtype.newbyteorder("="))
     dtype = _check_dtype(memory.dtype, name)
-    writable = (memory.flags.writeable and isinstance(value, np.ndarray)) or library == "numba"
+    writable = memory.flags.writeable and isinstance(value, np.ndarray) or library == "numba"
     if not memory.flags.aligned or any(s % dtype.itemsize for s in memory.strides):
         memory = memory.copy()
     strides = _elements(memory.strides, dtype, name)
@@ -142,44 +142,50 @@ def _host(value, name, library, memory=None):
     )
 
 
-_TORCH_DTYPES = {
-    "torch.bool": "?", "torch.uint8": "u1", "torch.uint16": "u2", "torch.uint32": "u4", "torch.uint64": "u8",
-    "torch.int8": "i1", "torch.int16": "i2", "torch.int32": "i4", "torch.int64": "i8", "torch.float16": "f2",
-    "torch.float32": "f4", "torch.float64": "f8", "torch.complex64": "c8", "torch.complex128": "c16",
-}  # fmt: skip
+@functools.cache
+def _torch_dtypes():
+    """PyTorch's dtype -> NumPy's."""
+    import torch
+
+    names = "bool uint8 uint16 uint32 uint64 int8 int16 int32 int64 float16 float32 float64 complex64 complex128"
+    return {getattr(torch, name): np.dtype(name) for name in names.split()}
 
 
 def _torch(tensor, name):
-    if str(tensor.dtype) not in _TORCH_DTYPES:
+    dtype = _torch_dtypes().get(tensor.dtype)
+    if dtype is None:
         raise TypeError(f"{name} has dtype {tensor.dtype}; supported are {SUPPORTED}")
     if tensor.requires_grad:
         raise TypeError(f"{name} is a tensor that requires grad, which these functions do not record; pass .detach()")
-    dtype = np.dtype(_TORCH_DTYPES[str(tensor.dtype)])
     if tensor.is_conj() or tensor.is_neg():
         tensor = tensor.resolve_conj().resolve_neg()
-    if tensor.device.type == "cpu":
-        host = _host(tensor.numpy(), name, "numpy")
-        host.library, host.array = "torch", tensor
-        return host
-    if tensor.device.type != "cuda":
+    if tensor.is_cuda:
+        shape, strides = tuple(tensor.shape), tensor.stride()
+        return Operand(name, "torch", tensor, dtype, shape, strides, tensor.data_ptr(), tensor.get_device())
+    if tensor.device.type != "cpu":
         raise TypeError(f"{name} is on device {tensor.device}; use one on the CPU or a CUDA device")
-    import torch
-
-    stream = torch.cuda.current_stream(tensor.device).cuda_stream
-    return Operand(
-        name, "torch", tensor, dtype, tuple(tensor.shape), tuple(tensor.stride()), tensor.data_ptr(),
-        tensor.device.index, stream,
-    )  # fmt: skip
+    host = _host(tensor.numpy(), name, "numpy")
+    host.library, host.array = "torch", tensor
+    return host
 
 
 def _cupy(array, name):
-    import cupy
-
     dtype = _check_dtype(array.dtype, name)
-    return Operand(
-        name, "cupy", array, dtype, array.shape, _elements(array.strides, dtype, name), array.data.ptr,
-        array.device.id, cupy.cuda.get_current_stream(array.device.id).ptr,
-    )  # fmt: skip
+    strides = _elements(array.strides, dtype, name)
+    return Operand(name, "cupy", array, dtype, array.shape, strides, array.data.ptr, array.device.id)
+
+
+def producer_stream(x):
+    """The stream that a device array's library works on now."""
+    if x.library == "torch":
+        import torch
+
+        return torch.cuda.current_stream(x.device).cuda_stream
+    if x.library == "cupy":
+        import cupy
+
+        return cupy.cuda.get_current_stream(x.device).ptr
+    return x.stream
 
 
 def _jax(array, name):
@@ -230,15 +236,9 @@ def _dlpack(array, name):
 
 
 def _device_of(pointer):
-    from cuda.bindings import driver
-
-    from .memory import check
-
     attribute = driver.CUpointer_attribute.CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL
     if not pointer:
-        from .memory import _current_device
-
-        return _current_device() or 0
+        return current_device() or 0
     return int(check(driver.cuPointerGetAttribute(attribute, pointer), "finding the device of an array"))
 
 
@@ -249,20 +249,18 @@ def empty(shape, dtype, like, device, stream, order="C", name="the result"):
     """
     if device is None:
         return _empty_host(shape, dtype, like, order, name)
-    strides = contiguous_strides(shape, order)
-    if like.library == "torch":
-        array = _empty_torch(shape, dtype, strides, like.array.device, stream)
-        pointer = array.data_ptr()
-    elif like.library == "cupy":
-        array = _empty_cupy(shape, dtype, order, device, stream)
-        pointer = array.data.ptr
-    elif like.library == "jax":
-        array = _empty_jax(shape, dtype, like.array)
-        strides, pointer = contiguous_strides(shape), array.unsafe_buffer_pointer()
-    else:
-        array = _empty_numba(shape, dtype, strides, device, stream, name)
-        pointer = int(array.gpu_data.device_pointer) if array.size else 0
-    return Operand(name, like.library, array, np.dtype(dtype), tuple(shape), strides, pointer, device, stream)
+    strides = contiguous_strides(shape, "C" if like.library == "jax" else order)
+    make = {"torch": _empty_torch, "cupy": _empty_cupy, "jax": _empty_jax}.get(like.library, _empty_numba)
+    try:
+        array, pointer, buffer = make(shape, np.dtype(dtype), strides, like, device, stream)
+    except Exception as error:
+        # torch.OutOfMemoryError is a RuntimeError, CuPy's and ours are MemoryErrors, JAX's speaks of RESOURCE_EXHAUSTED.
+        if "out of memory" not in str(error).lower() and "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        raise MemoryError(f"{name} of shape {shape} and dtype {dtype} does not fit in memory: {error}") from error
+    return Operand(
+        name, like.library, array, np.dtype(dtype), tuple(shape), strides, pointer, device, stream, buffer=buffer
+    )
 
 
 def _empty_host(shape, dtype, like, order, name):
@@ -283,63 +281,66 @@ def result(found):
     """What the user gets of a finished result: NumPy's scalar for NumPy's 0-d array, JAX's array for JAX's."""
     if found.library == "numpy":
         return found.array[()]
-    if found.library == "jax" and found.device is None:
-        import jax
+    if found.library == "jax":
+        if found.device is None:
+            import jax
 
-        return jax.numpy.asarray(found.memory)
+            return jax.numpy.asarray(found.memory)
+        # JAX has no stream that could be told to wait.
+        check(driver.cuStreamSynchronize(found.stream), f"computing {found.name}")
     return found.array
 
 
-def _empty_torch(shape, dtype, strides, device, stream):
+def _empty_torch(shape, dtype, strides, like, device, stream):
     import torch
 
-    names = {np.dtype(code): name for name, code in _TORCH_DTYPES.items()}
-    kind = getattr(torch, names[np.dtype(dtype)].removeprefix("torch."))
-    if stream == torch.cuda.current_stream(device).cuda_stream:
-        return torch.empty_strided(shape, strides, dtype=kind, device=device)
-    with torch.cuda.stream(torch.cuda.ExternalStream(stream, device=device)):
-        return torch.empty_strided(shape, strides, dtype=kind, device=device)
+    kind, where = getattr(torch, dtype.name), like.array.device
+    if stream == torch.cuda.current_stream(where).cuda_stream:
+        array = torch.empty_strided(shape, strides, dtype=kind, device=where)
+    else:
+        with torch.cuda.stream(torch.cuda.ExternalStream(stream, device=where)):
+            array = torch.empty_strided(shape, strides, dtype=kind, device=where)
+    return array, array.data_ptr(), None
 
 
-def _empty_cupy(shape, dtype, order, device, stream):
+def _empty_cupy(shape, dtype, strides, like, device, stream):
     import cupy
 
+    order = "C" if strides == contiguous_strides(shape) else "F"
     with cupy.cuda.Device(device), cupy.cuda.ExternalStream(stream, device):
-        return cupy.empty(shape, dtype, order)
+        array = cupy.empty(shape, dtype, order)
+    return array, array.data.ptr, None
 
 
-def _empty_jax(shape, dtype, like):
+def _empty_jax(shape, dtype, strides, like, device, stream):
     import jax
 
     # A fresh buffer that nobody else holds yet; JAX arrays are immutable for their readers, of whom there are none.
-    (device,) = like.devices()
-    with jax.default_device(device):
+    (place,) = like.array.devices()
+    with jax.default_device(place):
         array = jax.numpy.empty(shape, dtype)
     if array.dtype != dtype:
-        raise TypeError(f"the result has dtype {np.dtype(dtype)}, which JAX makes only with jax_enable_x64")
-    return array.block_until_ready()
+        raise TypeError(f"the result has dtype {dtype}, which JAX makes only with jax_enable_x64")
+    return array, array.block_until_ready().unsafe_buffer_pointer(), None
 
 
-def _empty_numba(shape, dtype, strides, device, stream, name):
-    from cuda.bindings import driver
-    from numba import cuda
+def _empty_numba(shape, dtype, strides, like, device, stream):
     from numba.cuda.cudadrv.devicearray import DeviceNDArray
 
-    from .memory import Buffer, active
-
-    dtype = np.dtype(dtype)
     nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    buffer = Buffer(nbytes, device, stream, name)
+    buffer = Buffer(nbytes, device, stream, "the result")
     with active(device):
-        context = cuda.current_context()
-        memory = cuda.driver.MemoryPointer(context, driver.CUdeviceptr(buffer.pointer), nbytes, owner=buffer)
-        memory._buffer = buffer
-        bytes_ = tuple(s * dtype.itemsize for s in strides)
-        return DeviceNDArray(tuple(shape), bytes_, dtype, stream=stream, gpu_data=memory if nbytes else None)
+        memory = cuda.driver.MemoryPointer(cuda.current_context(), driver.CUdeviceptr(buffer.pointer), nbytes)
+        memory._buffer = buffer  # lives as long as the array does
+        steps = tuple(s * dtype.itemsize for s in strides)
+        array = DeviceNDArray(tuple(shape), steps, dtype, gpu_data=memory if nbytes else None)
+    return array, buffer.pointer, buffer
 
 
 def placement(operands, stream):
     """Device, stream and model for the results of a call over `operands`.
+
+    The stream is made to wait for the streams that the arrays' libraries work on now.
 
     Returns
     -------
@@ -366,7 +367,13 @@ def placement(operands, stream):
                 f"{other.name} is on device {other.device}, {first.name} on device {first.device}; "
                 "all arrays of a call must be on one device"
             )
-    return first.device, first.stream if stream is None else stream, first
+    producers = {x.library if x.stream is None else x.stream: x for x in on_device}
+    streams = [producer_stream(x) for x in producers.values()]
+    if stream is None:
+        stream = streams[0]
+    for producer in streams:
+        follow(stream, producer, first.device)
+    return first.device, stream, first
 
 
 def stream_handle(stream):
@@ -377,7 +384,7 @@ def stream_handle(stream):
     TypeError
         For anything else.
     """
-    if stream is None or (isinstance(stream, int) and not isinstance(stream, bool)):
+    if stream is None or isinstance(stream, int) and not isinstance(stream, bool):
         return stream
     if hasattr(stream, "__cuda_stream__"):
         protocol = stream.__cuda_stream__
@@ -391,3 +398,29 @@ def stream_handle(stream):
         "stream must be a stream of Numba, cuda.core, CuPy or PyTorch, a raw handle or None, "
         f"got {type(stream).__qualname__}"
     )
+
+
+class Pointer:
+    """The address of an array's first element, in the simulator: indices count elements of memory from there."""
+
+    __slots__ = ("_flat", "_start", "dtype")
+
+    def __init__(self, array):
+        low, high = span(array.shape, tuple(s // array.itemsize for s in array.strides))
+        lowest = array[(..., *(slice(-1, None) if s < 0 else slice(0, 1) for s in array.strides))]
+        self._flat = np.lib.stride_tricks.as_strided(
+            lowest, (high - low,), (array.itemsize,), writeable=array.flags.writeable
+        )
+        self._start, self.dtype = -low, array.dtype
+
+    def _index(self, k):
+        at = int(k) + self._start
+        if not 0 <= at < self._flat.size:
+            raise IndexError(f"element {k} is outside of the array's memory")
+        return at
+
+    def __getitem__(self, k):
+        return self._flat[self._index(k)]
+
+    def __setitem__(self, k, value):
+        self._flat[self._index(k)] = value

@@ -1,17 +1,14 @@
 """One launch: a kernel compiled for its types, its arguments in a row of words, one driver call.
 
 Numba's own launch inspects every argument anew and took 38 us a call, 80-90 us with arrays of other libraries,
-on a host where this one takes under 10 (H100, driver 580). It is where Numba's private names stand, with
-`kernels.runtime.arrays`.
+on a host where one driver call takes 5 (H100, driver 580).
 """
 
-import functools
 import struct
 
 import numpy as np
 
 from ..device.instructions import SIMULATED
-from .engines import engine
 
 if not SIMULATED:
     import ctypes
@@ -22,60 +19,73 @@ if not SIMULATED:
     from .memory import active, check
 
 
-def launch(kernel, signature, arguments, blocks, threads, device, stream, name):
-    """Run `kernel` on `device` in the order of `stream`.
+class Launcher:
+    """Launches one kernel for one signature; compiled at the first launch on a device.
 
     Parameters
     ----------
     kernel : dispatcher of ``@cuda.jit``
     signature : tuple of Numba types
-        One per parameter; tuples nest.
-    arguments : tuple
-        Matching `signature`: pointers and numbers (in the simulator: arrays and numbers).
-    blocks, threads : int
-    device : int
-    stream : int
-        Raw handle.
-    name : str
-        What error messages call it.
+        One per parameter, tuples nest; None in the simulator.
     """
-    if engine() == "simulator":
-        kernel[blocks, threads](*arguments)
-        return
-    with active(device):
-        function, pack = _compiled(kernel, signature, device)
-        words = ctypes.create_string_buffer(pack(*_flat(arguments)))
-        base = ctypes.addressof(words)
-        count = len(words) // 8
-        addresses = (ctypes.c_void_p * count)(*range(base, base + 8 * count, 8))
-        check(
-            driver.cuLaunchKernel(
-                function, blocks, 1, 1, threads, 1, 1, 0, stream or 0, ctypes.addressof(addresses), 0
-            ),
-            f"launching {name}",
-        )
+
+    __slots__ = ("_functions", "_kernel", "_pack", "_signature")
+
+    def __init__(self, kernel, signature):
+        self._kernel, self._signature = kernel, signature
+        self._functions = {}
+        self._pack = None if SIMULATED else struct.Struct("=" + "".join(map(_format, signature))).pack
+
+    def __call__(self, leading, groups, blocks, threads, device, stream, name):
+        """Run on `device` in the order of `stream`.
+
+        Parameters
+        ----------
+        leading : tuple
+            Numbers and tuples of them.
+        groups : sequence of sequences
+            Pointers and numbers (in the simulator: pointers of its own and numbers).
+        blocks, threads, device : int
+        stream : int
+            Raw handle.
+        name : str
+            What error messages call it.
+        """
+        if SIMULATED:
+            self._kernel[blocks, threads](*leading, *map(tuple, groups))
+            return
+        with active(device):
+            function = self._functions.get(device) or self._load(device)
+            words = ctypes.create_string_buffer(self._pack(*_flat(leading), *_flat(groups)))
+            base, size = ctypes.addressof(words), len(words) - 1
+            addresses = (ctypes.c_void_p * (size // 8))(*range(base, base + size, 8))
+            found = driver.cuLaunchKernel(
+                function, blocks, 1, 1, threads, 1, 1, 0, stream, ctypes.addressof(addresses), 0
+            )
+        check(found, f"launching {name}")
+
+    def _load(self, device):
+        compiled = self._kernel.compile(self._signature)
+        handle = compiled._codelibrary.get_cufunc().kernel.handle
+        self._functions[device] = driver.CUfunction(int(handle))
+        return self._functions[device]
 
 
 def _flat(arguments):
+    """Numbers out of nested tuples, complex ones as two."""
+    words = []
     for argument in arguments:
-        if isinstance(argument, tuple):
-            yield from _flat(argument)
-        elif isinstance(argument, np.complexfloating | complex):
-            yield argument.real
-            yield argument.imag
+        if isinstance(argument, tuple | list):
+            words += _flat(argument)
+        elif isinstance(argument, np.complexfloating):
+            words += (argument.real, argument.imag)
         else:
-            yield argument
-
-
-@functools.cache
-def _compiled(kernel, signature, device):
-    """The driver's function of `kernel` for these types, and what packs its arguments, each in 8 bytes."""
-    compiled = kernel.compile(signature)
-    handle = compiled._codelibrary.get_cufunc().kernel.handle
-    return driver.CUfunction(int(handle)), struct.Struct("=" + "".join(map(_format, signature))).pack
+            words.append(argument)
+    return words
 
 
 def _format(ty):
+    """Of `struct`: a value in the first of eight bytes."""
     if isinstance(ty, types.BaseTuple):
         return "".join(map(_format, ty))
     if isinstance(ty, types.CPointer):
@@ -85,4 +95,5 @@ def _format(ty):
     if ty is types.boolean:
         return "?7x"
     dtype = np.dtype(str(ty))
-    return f"{dtype.char if dtype.char not in 'lL' else dtype.char.replace('l', 'q').replace('L', 'Q')}{8 - dtype.itemsize}x"
+    code = {"l": "q", "L": "Q"}.get(dtype.char, dtype.char)
+    return f"{code}{8 - dtype.itemsize}x"

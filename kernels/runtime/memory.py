@@ -29,17 +29,16 @@ def check(result, action):
     raise DeviceError(f"{action}: {text.decode() if text else status} ({status.name})")
 
 
-@contextlib.contextmanager
+_NOTHING = contextlib.nullcontext()
+
+
 def active(device):
-    """Make `device` the current one, for the driver and for Numba."""
-    if _current_device() == device:
-        yield
-    else:
-        with cuda.gpus[device]:
-            yield
+    """A context in which `device` is the current one, for the driver and for Numba."""
+    return _NOTHING if current_device() == device else cuda.gpus[device]
 
 
-def _current_device():
+def current_device():
+    """Number of the current device, or None."""
     status, current = driver.cuCtxGetDevice()
     if status != driver.CUresult.CUDA_SUCCESS:
         return None
@@ -59,26 +58,43 @@ def _pool(device):
     return pool
 
 
-def _free(pointer, stream):
-    """Free in the order of the stream it was made on; after everything, if that stream is gone."""
-    (status,) = driver.cuMemFreeAsync(pointer, stream)
-    if status != driver.CUresult.CUDA_SUCCESS:
-        driver.cuMemFreeAsync(pointer, 0)
-
-
 class Buffer:
-    """`nbytes` of memory on `device`, usable in the order of `stream`, freed with this object."""
+    """`nbytes` of memory on `device`, usable in the order of `stream`, freed with this object.
 
-    __slots__ = ("__weakref__", "nbytes", "pointer")
+    A buffer that may outlive its stream is told by `settle` when it has been written: it is freed after that, in
+    the order of the legacy stream. Any other is freed in the order of its stream.
+    """
+
+    __slots__ = ("__weakref__", "_device", "_state", "nbytes", "pointer")
 
     def __init__(self, nbytes, device, stream, name):
-        self.nbytes = nbytes
-        self.pointer = 0
+        self.nbytes, self.pointer, self._device = nbytes, 0, device
+        self._state = [stream, None]
         if nbytes:
             action = f"allocating {nbytes} bytes for {name}"
             with active(device):
                 self.pointer = int(check(driver.cuMemAllocFromPoolAsync(nbytes, _pool(device), stream), action))
-            weakref.finalize(self, _free, self.pointer, stream).atexit = False
+            weakref.finalize(self, _free, self.pointer, self._state, device).atexit = False
+
+    def settle(self):
+        """Remember the work that the stream has been given so far."""
+        if self.pointer and self._state[0] > 2:  # 0, 1 and 2 are the driver's own streams, which stay
+            with active(self._device):
+                event = check(driver.cuEventCreate(_UNTIMED), "creating an event")
+                check(driver.cuEventRecord(event, self._state[0]), "recording an event")
+            self._state[:] = [0, event]
+
+
+_UNTIMED = driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
+
+
+def _free(pointer, state, device):
+    stream, event = state
+    with active(device):
+        if event is not None:
+            driver.cuStreamWaitEvent(stream, event, 0)
+            driver.cuEventDestroy(event)
+        driver.cuMemFreeAsync(pointer, stream)
 
 
 def upload(array, device, stream, name):
@@ -103,7 +119,7 @@ def follow(stream, producer, device):
     if stream == producer:
         return
     with active(device):
-        event = check(driver.cuEventCreate(driver.CUevent_flags.CU_EVENT_DISABLE_TIMING), "creating an event")
+        event = check(driver.cuEventCreate(_UNTIMED), "creating an event")
         check(driver.cuEventRecord(event, producer), "recording an event")
         check(driver.cuStreamWaitEvent(stream, event, 0), "waiting for an event")
         check(driver.cuEventDestroy(event), "destroying an event")

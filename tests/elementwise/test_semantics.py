@@ -18,7 +18,8 @@ from kernels.testing import strategies as st
 
 BLOCK = THREADS
 DTYPES = st.DTYPES
-UFUNCS = {name: pair for name, pair in REGISTRY.items() if isinstance(pair.reference, np.ufunc)}
+#: The pairs that are a ufunc of NumPy or SciPy; sigmoid, which no ufunc is called, computes what expit does.
+UFUNCS = {name: p for name, p in REGISTRY.items() if isinstance(p.reference, np.ufunc) and name != "sigmoid"}
 CASTINGS = ("no", "equiv", "safe", "same_kind", "unsafe")
 
 exact_functions = pytest.mark.parametrize("name", ["add", "subtract", "maximum", "less", "copysign"])
@@ -68,11 +69,15 @@ def test_strides_of_any_kind_are_read(data, dtype):
     assert_equal_bits(kernels.subtract(x, y), np.subtract(x, y))
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (0,), (3, 0, 2), (70,), (7, 11), (3, 5, 4), (1, 9, 1), (2, 3, 2, 3, 2)])
+@pytest.mark.parametrize(
+    "shape", [(), (1,), (0,), (3, 0, 2), (70,), (7, 11), (3, 5, 4), (1, 9, 1), (2, 3, 2, 3, 2)]
+)
 def test_every_layout_of_the_inputs_gives_the_same_bits(shape, rng):
     x = rng.integers(-100, 100, shape, np.int32)
     for (name, view), (other_name, other) in zip(layouts(x), reversed(list(layouts(x + 1))), strict=False):
-        assert_equal_bits(kernels.multiply(view, other), x * (x + 1), function=f"multiply of {name}, {other_name}")
+        assert_equal_bits(
+            kernels.multiply(view, other), x * (x + 1), function=f"multiply of {name}, {other_name}"
+        )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -209,22 +214,19 @@ def test_numpy_scalars_are_as_strong_as_arrays(name):
         assert_same_promotion(name, (x, y.type(1)))
 
 
-@pytest.mark.parametrize("name", ["axpy", "clip", "lerp", "where"])
-def test_composed_functions_promote_all_their_numbers_together(name):
+@pytest.mark.parametrize("name", ["axpy", "clip", "fma", "lerp", "where"])
+def test_composed_functions_compute_in_the_first_loop_that_holds_all_their_numbers(name):
     pair = REGISTRY[name]
+    results = [np.dtype(loop[-1]) for loop in pair.loops]
     for a, b in itertools.product(empties(), repeat=2):
-        promoted = np.result_type(a, b)
         operands = (np.empty(0, bool), a, b) if name == "where" else (a, b, a)
-        expected = TypeError if promoted == bool and name != "where" else promoted
-        if name == "lerp" and promoted.kind in "iu":
-            expected = np.result_type(promoted, np.float16)
-        if expected is not TypeError and not any(loop.endswith(f">{expected.char}") for loop in pair.loops):
-            expected = TypeError
-        assert outcome(pair.function, *operands) == expected, (name, a.dtype, b.dtype)
+        holding = [d for d in results if np.can_cast(np.result_type(a, b), d)]
+        assert outcome(pair.function, *operands) == (holding[0] if holding else TypeError), (a.dtype, b.dtype)
 
 
 @pytest.mark.parametrize("name", ["add", "divide", "power", "less", "arctan2", "floor_divide", "left_shift"])
 @pytest.mark.parametrize("casting", CASTINGS)
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")  # NumPy's, on the way to its answer
 def test_dtype_and_casting_choose_the_loop_as_in_numpy(name, casting):
     for x, dtype in itertools.product(empties(), DTYPES):
         keywords = {"dtype": dtype, "casting": casting}
@@ -233,6 +235,7 @@ def test_dtype_and_casting_choose_the_loop_as_in_numpy(name, casting):
 
 
 @pytest.mark.parametrize("casting", CASTINGS)
+@pytest.mark.filterwarnings("ignore::numpy.exceptions.ComplexWarning")  # NumPy's, on the way to its answer
 def test_results_are_cast_to_out_as_in_numpy(casting):
     for x, dtype in itertools.product(empties(), DTYPES):
         expected = outcome(np.multiply, x, x, out=np.empty(0, dtype), casting=casting)
