@@ -23,9 +23,7 @@ def exact_metrics(path):
         if not name.startswith(EXACT):
             continue
         entry = dict(zip(columns, row, strict=False))
-        for parameters, value in zip(
-            itertools.product(*entry["params"]), entry["result"] or (), strict=False
-        ):
+        for parameters, value in zip(itertools.product(*entry["params"]), entry["result"] or (), strict=False):
             if value is not None and not math.isnan(value):
                 found[(name, *(p.strip("'") for p in parameters))] = value
     return found
@@ -39,9 +37,7 @@ def compare(base, head):
     base, head : dict
         As `exact_metrics` returns them.
     """
-    rose = [
-        f"{' '.join(key)}: {base[key]:g} -> {head[key]:g}" for key in base if head.get(key, -1) > base[key]
-    ]
+    rose = [f"{' '.join(key)}: {base[key]:g} -> {head[key]:g}" for key in base if head.get(key, -1) > base[key]]
     gone = [f"{' '.join(key)}: {base[key]:g} -> not measured" for key in base if key not in head]
     return rose + gone
 
@@ -56,9 +52,7 @@ def main(arguments):
         sys.stderr.write("no exact metric in one of the results\n")
         return 2
     lines = compare(base, head)
-    sys.stdout.write(
-        "\n".join([*lines, f"{len(lines)} of {len(base)} exact metrics rose or are gone"]) + "\n"
-    )
+    sys.stdout.write("\n".join([*lines, f"{len(lines)} of {len(base)} exact metrics rose or are gone"]) + "\n")
     return 1 if lines else 0
 
 

@@ -4,13 +4,20 @@ Functions take NumPy, Numba, CuPy, PyTorch or JAX arrays and return the same kin
 numbers inside ``@cuda.jit`` kernels. Importing this package compiles nothing and touches no driver.
 """
 
-from .elementwise import *
-from .elementwise import __all__ as _elementwise
+from . import elementwise
+from .elementwise import *  # noqa: F403  (all of `elementwise.__all__`)
 from .pairing import REGISTRY
 from .runtime import DeviceMismatchError, EngineError, ReferenceWarning, engine, use
 
 __version__ = "0.1.0"
 
 __all__ = [
-    "REGISTRY", "DeviceMismatchError", "EngineError", "ReferenceWarning", "__version__", "engine", "use", *_elementwise,
-]  # fmt: skip
+    "REGISTRY",
+    "DeviceMismatchError",
+    "EngineError",
+    "ReferenceWarning",
+    "__version__",
+    "engine",
+    "use",
+    *elementwise.__all__,
+]

@@ -8,9 +8,7 @@ from .command import machine
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
-        prog="python -m kernels", description="CUDA kernels paired with NumPy references."
-    )
+    parser = argparse.ArgumentParser(prog="python -m kernels", description="CUDA kernels paired with NumPy references.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="{info,check,run,bench}")
 
     info = commands.add_parser("info", help="can this machine compute on a GPU, and if not, why not")
@@ -28,27 +26,17 @@ def _parser():
 
     run = commands.add_parser("run", help="apply a function to arrays of your own")
     run.add_argument("name", metavar="NAME", help="a public function, as add")
-    run.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="a .npy file or a number, in the order of the inputs"
-    )
-    run.add_argument(
-        "-o", "--output", action="append", default=[], metavar="OUT.npy", help="one for each result"
-    )
+    run.add_argument("inputs", nargs="+", metavar="INPUT", help="a .npy file or a number, in the order of the inputs")
+    run.add_argument("-o", "--output", action="append", default=[], metavar="OUT.npy", help="one for each result")
     run.set_defaults(main=_run)
 
     bench = commands.add_parser("bench", help="time against the floor, on a GPU")
-    bench.add_argument(
-        "--peers", action="store_true", help="also PyTorch, CuPy and plain Numba, where installed"
-    )
-    bench.add_argument(
-        "--only", nargs="+", default=[], metavar="ROW", help="rows whose name contains one of these"
-    )
+    bench.add_argument("--peers", action="store_true", help="also PyTorch, CuPy and plain Numba, where installed")
+    bench.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows whose name contains one of these")
     bench.add_argument("--rounds", type=int, default=3, help="interleaved rounds that medians are taken of")
     bench.add_argument("--json", metavar="FILE", help="write the figures there")
     bench.add_argument("--plot", metavar="FILE.png", help="draw the roofline there")
-    bench.add_argument(
-        "--table", action="store_true", help="print the committed results as Markdown, and time nothing"
-    )
+    bench.add_argument("--table", action="store_true", help="print the committed results as Markdown, and time nothing")
     bench.set_defaults(main=_bench)
 
     for command in (check, run):

@@ -39,6 +39,8 @@ from weakref import WeakKeyDictionary
 
 from numba import config, cuda
 
+from .pairing import REGISTRY
+
 __all__ = ["Report", "compile", "histograms"]
 
 # Every instruction since sm_70 is 16 bytes; the low 12 bits of the first word are the opcode.
@@ -169,9 +171,10 @@ def compile(kernel, signature, cc=(9, 0)):
     Parameters
     ----------
     kernel : dispatcher or function
-        A kernel made by ``@cuda.jit``, or the plain Python function of one.
+        A kernel made by ``@cuda.jit``, the plain Python function of one, or a public function of this package.
     signature : tuple of Numba types, Numba signature or str
-        Types of the arguments: ``(types.float32, types.float32[::1])`` or ``"void(float32, float32[::1])"``.
+        Types of the arguments: ``(types.float32, types.float32[::1])`` or ``"void(float32, float32[::1])"``; of a
+        public function, one of its loops: ``"ff->f"``.
     cc : tuple of two int
         Compute capability. From 9.0 on it stands for the architecture-specific target (``sm_90a``), which is
         what Numba compiles for on such a device.
@@ -207,6 +210,13 @@ def compile(kernel, signature, cc=(9, 0)):
     _refuse_simulator()
     from numba.cuda.core import sigutils
 
+    pair = REGISTRY.get(getattr(kernel, "__name__", None))
+    if pair and pair.function is kernel:
+        if signature not in pair.loops:
+            raise ValueError(
+                f"signature must be a loop of {pair.name}, one of {', '.join(pair.loops)}, got {signature!r}"
+            )
+        ((_, kernel, signature),) = pair.kernels(signature)
     options = _options(kernel)
     arguments, returned = sigutils.normalize_signature(signature)
     if returned not in (None, cuda.types.void):

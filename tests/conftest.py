@@ -1,6 +1,6 @@
-"""Where the tests run: on a GPU, or else in Numba's simulator, which has to be chosen before Numba is imported.
+"""Where the tests run: on a GPU, else in Numba's simulator, which is chosen before Numba is imported.
 
-An explicit NUMBA_ENABLE_CUDASIM is left alone: ``NUMBA_ENABLE_CUDASIM=0 pytest tests/offline`` compiles with no GPU.
+An explicit NUMBA_ENABLE_CUDASIM is left alone: with 0, ``pytest tests/offline`` compiles with no GPU.
 """
 
 import ctypes
@@ -10,7 +10,7 @@ import pytest
 
 
 def gpu_count():
-    """How many GPUs the driver finds; Numba is not asked, since it would settle for or against the simulator."""
+    """How many GPUs the driver finds; Numba is not asked, since importing it settles the engine."""
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError:

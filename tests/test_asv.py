@@ -47,9 +47,7 @@ def result(folder, name, registers, launches=(1, 1), extra=None):
         "calls.Launches.track_launches": [list(launches), [["'add'", "'sin'"]]],
         "device.Pairs.track_time_over_floor": [[1.0, None], [["'add'", "'sin'"]]],
     }
-    path.write_text(
-        json.dumps({"result_columns": ["result", "params"], "results": benchmarks | (extra or {})})
-    )
+    path.write_text(json.dumps({"result_columns": ["result", "params"], "results": benchmarks | (extra or {})}))
     return str(path)
 
 

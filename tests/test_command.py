@@ -31,9 +31,7 @@ def command(*arguments, folder=ROOT, **environment):
     }
     chosen.pop("KERNELS_ENGINE", None)
     words = [sys.executable, "-m", "kernels", *map(str, arguments)]
-    return subprocess.run(
-        words, env=chosen, cwd=folder, capture_output=True, text=True, check=False, timeout=300
-    )
+    return subprocess.run(words, env=chosen, cwd=folder, capture_output=True, text=True, check=False, timeout=300)
 
 
 def has_no_gpu():
@@ -106,9 +104,7 @@ def test_each_missing_thing_has_its_next_step(driver, toolkit, compiler, step, m
 
 def test_cards_that_a_variable_hides_are_called_hidden(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    ((_, told),) = machine.missing(
-        driver(version="580", cuda=(13, 0), problem="finds no GPU"), PRESENT, (13, 0)
-    )
+    ((_, told),) = machine.missing(driver(version="580", cuda=(13, 0), problem="finds no GPU"), PRESENT, (13, 0))
     assert "CUDA_VISIBLE_DEVICES" in told
 
 
@@ -201,9 +197,7 @@ def test_one_wrong_element_fails(name):
 
 def test_a_nan_where_there_should_be_a_number_fails():
     pair = REGISTRY["sin"]
-    assert not check.compare(
-        faulty(pair, lambda x: np.full_like(x, np.nan)), "f->f", given(pair, "f->f")
-    ).passed
+    assert not check.compare(faulty(pair, lambda x: np.full_like(x, np.nan)), "f->f", given(pair, "f->f")).passed
 
 
 def test_a_result_of_another_dtype_fails():

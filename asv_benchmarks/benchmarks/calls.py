@@ -18,9 +18,7 @@ def launches():
     """Launches of one call of each function over contiguous arrays, counted in the simulator."""
     environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "1", "KERNELS_ENGINE": "simulator"}
     environment["PYTHONPATH"] = str(Path(kernels.__file__).parents[1])
-    run = subprocess.run(
-        [sys.executable, _LAUNCHES], env=environment, capture_output=True, text=True, check=True
-    )
+    run = subprocess.run([sys.executable, _LAUNCHES], env=environment, capture_output=True, text=True, check=True)
     return json.loads(run.stdout)
 
 

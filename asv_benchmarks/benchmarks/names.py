@@ -22,18 +22,14 @@ def without_entry(public, pairs=kernels.REGISTRY, others=OTHERS):
     """Names of public functions that nothing here measures; an alias is measured under its pair's name."""
     measured = {id(pair.function) for pair in pairs.values()}
     functions = {name: f for name, f in public.items() if inspect.isfunction(f)}
-    return [
-        name for name, f in functions.items() if id(f) not in measured and name not in {*others, *SETTINGS}
-    ]
+    return [name for name, f in functions.items() if id(f) not in measured and name not in {*others, *SETTINGS}]
 
 
 def require_all():
     """Refuse to go on where a public function has no benchmark."""
     missing = without_entry({name: getattr(kernels, name) for name in kernels.__all__})
     if missing:
-        raise ImportError(
-            f"no benchmark for {', '.join(missing)}: add an entry to asv_benchmarks/benchmarks/names.py"
-        )
+        raise ImportError(f"no benchmark for {', '.join(missing)}: add an entry to asv_benchmarks/benchmarks/names.py")
 
 
 def loop_of(pair):

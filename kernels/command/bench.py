@@ -170,9 +170,7 @@ def show(found, console):
     torch, cupy = (found["versions"].get(name) or "none" for name in ("torch", "cupy"))
     console.print(f"{found['card']}, {found['date']}, torch {torch}, CuPy {cupy}", highlight=False)
     console.print(f"Device copy {found['copy_bandwidth'] / 1e9:.0f} GB/s, read and written", highlight=False)
-    table = Table(
-        "work", "floor us", "ours us", "over floor", "best peer", "peer us", "over peer", box=SIMPLE
-    )
+    table = Table("work", "floor us", "ours us", "over floor", "best peer", "peer us", "over peer", box=SIMPLE)
     for column in table.columns[1:]:
         column.justify = "right"
     for row in found["rows"]:
@@ -181,9 +179,7 @@ def show(found, console):
     for row in found["rows"]:
         peers = {name: t for name, t in row["seconds"].items() if name != "kernels"}
         if peers:
-            listed = ", ".join(
-                f"{name} {1e6 * t:.1f}" for name, t in sorted(peers.items(), key=lambda p: p[1])
-            )
+            listed = ", ".join(f"{name} {1e6 * t:.1f}" for name, t in sorted(peers.items(), key=lambda p: p[1]))
             console.print(f"{row['name']}: {listed} us", highlight=False, markup=False)
         for name, error in row["errors"].items():
             console.print(f"{row['name']}, {name} left out: {error}", highlight=False, markup=False)

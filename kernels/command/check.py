@@ -19,10 +19,10 @@ from .inputs import random_inputs, real_inputs
 #: Elements of an input, per engine. In the simulator each thread is a Python thread.
 SIZES = {"cuda": 2**16 + 1, "simulator": 100, "reference": 2**16 + 1}
 
-#: Units in the last place that a float64 reference may err itself: glibc's manual lists up to a few for most of
-#: libm, and Cephes, behind SciPy, states peak relative errors up to about 2e-15. Two were measured to be worse,
-#: against mpmath over their domains with SciPy 1.17: ndtr 28 and log_ndtr 70, where the functions here err 4
-#: and 3. float16 and float32 have references in float64, whose own error does not count.
+#: Units in the last place that a float64 reference may err itself: glibc's manual lists up to a few for most
+#: of libm, and Cephes, behind SciPy, states peak relative errors up to about 2e-15. Two were measured to be
+#: worse, against mpmath over their domains with SciPy 1.17: ndtr 28 and log_ndtr 70, where the functions here
+#: err 4 and 3. float16 and float32 have references in float64, whose own error does not count.
 REFERENCE_ULPS = {None: 8, "ndtr": 40, "log_ndtr": 100}
 
 #: References that subtract: what their error is measured against. SciPy's kl_div was off by 1.8e5 units where
@@ -75,7 +75,7 @@ class Comparison:
 
 
 def expected(pair, loop, inputs):
-    """The reference's results: float64 where float16 and float32 results have a bound, else of their dtype."""
+    """The reference's results: in float64 where narrower results have a bound, else in their dtype."""
     ins, outs = loop.split("->")
     wider = {"e": "f"} if pair.name in AS_COMPUTED else _WIDER
     with np.errstate(all="ignore"):

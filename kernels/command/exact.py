@@ -27,16 +27,25 @@ def exp(x):
 
 def power(x, y):
     """x^y; of a negative x for whole y."""
-    if isinstance(x, mp.mpc) or isinstance(y, mp.mpc):
-        return mp.exp(y * mp.log(x))
+    if isinstance(x, mp.mpc):
+        with mp.extraprec(max(0, mp.mag(y)) + 16):
+            return mp.exp(y * mp.log(x))
     if x < 0:
         return power(-x, y) * (1 - 2 * (int(y) % 2)) if mp.isint(y) else mp.nan
     return exp(y * mp.log(x))
 
 
+def exp2(x):
+    """2^x."""
+    with mp.extraprec(max(0, mp.mag(x)) if isinstance(x, mp.mpc) else 0):
+        return exp(x * mp.ln2)
+
+
 def expm1(x):
     """e^x - 1."""
-    return exp(x) if isinstance(x, mp.mpf) and abs(x) > LARGE and x > 0 else mp.expm1(x) if abs(x) < LARGE else mp.mpf(-1)
+    return (
+        exp(x) if isinstance(x, mp.mpf) and abs(x) > LARGE and x > 0 else mp.expm1(x) if abs(x) < LARGE else mp.mpf(-1)
+    )
 
 
 def log1pexp(x):
@@ -47,6 +56,8 @@ def log1pexp(x):
 def arctanh(z):
     """Inverse hyperbolic tangent: mpmath's subtracts logarithms, which cancels near 0."""
     if isinstance(z, mp.mpc):
+        if abs(z) > 2:
+            return arctanh(1 / z) + mp.mpc(0, mp.sign(z.imag) * mp.pi / 2)
         return -arctanh(-z) if z.real < 0 else mp.log1p(2 * z / (1 - z)) / 2
     return (mp.log1p(z) - mp.log1p(-z)) / 2 if abs(z) <= 1 else mp.nan
 
@@ -111,12 +122,19 @@ def gamma(x):
 
 def beta(a, b):
     """Beta function, in logarithms where gamma's would be too large for mpmath to be quick."""
-    return exp(betaln(a, b)) if min(a, b) > 0 else mp.beta(a, b)
+    if min(a, b) > 0:
+        return exp(betaln(a, b))
+    with mp.extraprec(_bits_before_the_point(a, b)):
+        return mp.beta(a, b)
+
+
+def _bits_before_the_point(a, b):
+    return max(0, mp.mag(a), mp.mag(b)) + 64 if a and b else 64
 
 
 def betaln(a, b):
-    """ln |beta(a, b)|: the logarithms cancel as far as the larger argument exceeds the smaller."""
-    with mp.workprec(PRECISION + 2200):
+    """ln |beta(a, b)|: the logarithms of gamma cancel as far as an argument is large."""
+    with mp.extraprec(_bits_before_the_point(a, b)):
         return gammaln(a) + gammaln(b) - gammaln(a + b)
 
 
@@ -260,7 +278,7 @@ FUNCTIONS = {
     "sqrt": mp.sqrt,
     "cbrt": lambda x: mp.sign(x) * mp.cbrt(abs(x)),
     "exp": exp,
-    "exp2": lambda x: exp(x * mp.ln2),
+    "exp2": exp2,
     "expm1": expm1,
     "exp10": lambda x: exp(x * mp.ln10),
     "log": mp.log,

@@ -27,9 +27,7 @@ def markdown(folder=RESULTS):
 
 def _table(found):
     libraries = {"torch": "PyTorch", "cupy": "CuPy", "numba-cuda": "numba-cuda"}
-    versions = [
-        f"{text} {found['versions'][name]}" for name, text in libraries.items() if found["versions"].get(name)
-    ]
+    versions = [f"{text} {found['versions'][name]}" for name, text in libraries.items() if found["versions"].get(name)]
     lines = "\n".join(f"| {' | '.join(_escaped(cell) for cell in cells(row))} |" for row in found["rows"])
     return (
         f"{found['card']}, {found['date']}; device copy {found['copy_bandwidth'] / 1e9:.0f} GB/s; "

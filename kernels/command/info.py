@@ -56,18 +56,14 @@ def _cards(driver):
     for card in driver["cards"]:
         capability = "{}.{}".format(*card["compute_capability"])
         memory, cache = f"{card['memory'] / 2**30:.1f} GiB", f"{card['l2_cache'] / 2**20:.0f} MiB"
-        table.add_row(
-            str(card["index"]), card["name"], memory, capability, str(card["multiprocessors"]), cache
-        )
+        table.add_row(str(card["index"]), card["name"], memory, capability, str(card["multiprocessors"]), cache)
     if not driver["cards"]:
         table.add_row("none", "", "", "", "", "")
     return table
 
 
 def _pieces(found):
-    table = Table(
-        "what", "version or place", title=f"Engine of a call: {found['engine']}", title_justify="left"
-    )
+    table = Table("what", "version or place", title=f"Engine of a call: {found['engine']}", title_justify="left")
     for name, version in found["versions"].items():
         table.add_row(name, version or "not installed")
     table.add_section()

@@ -51,9 +51,7 @@ def _significands():
 
 def _inputs(pair, loop, fractions):
     ins = loop.split("->")[0]
-    return [
-        _spread(fractions, np.dtype(char), *_interval(pair, np.dtype(char), k)) for k, char in enumerate(ins)
-    ]
+    return [_spread(fractions, np.dtype(char), *_interval(pair, np.dtype(char), k)) for k, char in enumerate(ins)]
 
 
 def _interval(pair, dtype, k):

@@ -92,20 +92,14 @@ def apply(name, inputs, options, outputs, engine):
         "function": name,
         "engine": engine,
         "seconds": seconds,
-        "results": [
-            _described(y, path) for y, path in zip(results, outputs or [None] * len(results), strict=True)
-        ],
+        "results": [_described(y, path) for y, path in zip(results, outputs or [None] * len(results), strict=True)],
     }
 
 
 def _array_parameters(function):
     kinds = inspect.Parameter
     parameters = inspect.signature(function).parameters.values()
-    return [
-        p
-        for p in parameters
-        if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD) and p.name != "out"
-    ]
+    return [p for p in parameters if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD) and p.name != "out"]
 
 
 def _value(text):

@@ -88,9 +88,7 @@ def divide(z, w):
     infinities); finite operands neither overflow nor underflow on the way, where NumPy's do.
     """
     a, b, c, d = z.real, z.imag, w.real, w.imag
-    big, small, up, down = (
-        (1e37, 1e-30, 2.0**48, 2.0**-48) if is_single(a) else (1e307, 1e-290, 2.0**106, 2.0**-106)
-    )
+    big, small, up, down = (1e37, 1e-30, 2.0**48, 2.0**-48) if is_single(a) else (1e307, 1e-290, 2.0**106, 2.0**-106)
     top = np.fmax(np.abs(a), np.abs(b))
     bottom = np.fmax(np.abs(c), np.abs(d))
     if bottom == 0 and not (np.isnan(c) or np.isnan(d)):
@@ -231,9 +229,7 @@ def _log_modulus(x, y):
     a, b = np.fmax(np.abs(x), np.abs(y)), np.fmin(np.abs(x), np.abs(y))
     if np.isinf(a) or np.isnan(x) or np.isnan(y):
         return np.log(np.hypot(x, y))
-    big, small, up, up_log = (
-        (1e38, 1e-30, 2.0**48, 48 * LN2) if is_single(x) else (1e308, 1e-290, 2.0**106, 106 * LN2)
-    )
+    big, small, up, up_log = (1e38, 1e-30, 2.0**48, 48 * LN2) if is_single(x) else (1e308, 1e-290, 2.0**106, 106 * LN2)
     if a > big:
         return np.log(np.hypot(0.25 * a, 0.25 * b)) + 2 * LN2
     if a < small:
@@ -289,9 +285,7 @@ def sqrt(z):
             return make_complex(x, np.copysign(y - y, y))
         return make_complex(np.abs(y - y), np.copysign(x, y))
     top = np.fmax(np.abs(x), np.abs(y))
-    big, small, up, root = (
-        (1e37, 1e-30, 2.0**48, 2.0**-24) if is_single(x) else (1e307, 1e-290, 2.0**106, 2.0**-53)
-    )
+    big, small, up, root = (1e37, 1e-30, 2.0**48, 2.0**-24) if is_single(x) else (1e307, 1e-290, 2.0**106, 2.0**-53)
     back = like(1.0, x)
     if top > big:
         x, y, back = x * 0.0625, y * 0.0625, back * 4.0
@@ -383,9 +377,7 @@ def sinh(z):
     if not np.abs(x) > _exp_limit(x):
         return make_complex(np.sinh(x) * np.cos(y), np.cosh(x) * np.sin(y))
     a = np.abs(x)
-    return make_complex(
-        _scaled_exp(a, np.copysign(like(1.0, x), x) * np.cos(y), 0.5), _scaled_exp(a, np.sin(y), 0.5)
-    )
+    return make_complex(_scaled_exp(a, np.copysign(like(1.0, x), x) * np.cos(y), 0.5), _scaled_exp(a, np.sin(y), 0.5))
 
 
 @device_function
@@ -401,9 +393,7 @@ def cosh(z):
     if not np.abs(x) > _exp_limit(x):
         return make_complex(np.cosh(x) * np.cos(y), np.sinh(x) * np.sin(y))
     a = np.abs(x)
-    return make_complex(
-        _scaled_exp(a, np.cos(y), 0.5), _scaled_exp(a, np.copysign(like(1.0, x), x) * np.sin(y), 0.5)
-    )
+    return make_complex(_scaled_exp(a, np.cos(y), 0.5), _scaled_exp(a, np.copysign(like(1.0, x), x) * np.sin(y), 0.5))
 
 
 @device_function
@@ -571,9 +561,7 @@ def arctanh(z):
     if _is_tiny(x, y):
         return z
     if a == 1 and b < eps:
-        return make_complex(
-            np.copysign(0.5 * (LN2 - np.log(b)), x), np.copysign(0.5 * np.arctan2(like(2.0, b), -b), y)
-        )
+        return make_complex(np.copysign(0.5 * (LN2 - np.log(b)), x), np.copysign(0.5 * np.arctan2(like(2.0, b), -b), y))
     d = 1 - a
     re = 0.25 * np.log1p(4 * (a / (d * d + b * b)))
     im = 0.5 * np.arctan2(2 * b, d * (1 + a) - b * b)

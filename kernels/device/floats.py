@@ -9,6 +9,7 @@ import numpy as np
 from .instructions import device_function
 from .primitives import divide, exponent, scale
 
+
 @device_function
 def remainder(x, y):
     """x - y floor(x / y), with the sign of y. Exact but for the last addition."""

@@ -133,7 +133,12 @@ _LIBDEVICE = {
 }  # fmt: skip
 for _name, _symbol in _LIBDEVICE.items():
     loop(getattr(np, _name), "f", libdevice(_symbol, getattr(np, _name)))
-for _name, _symbol in (("arctan2", "atan2"), ("hypot", "hypot"), ("copysign", "copysign"), ("nextafter", "nextafter")):
+for _name, _symbol in (
+    ("arctan2", "atan2"),
+    ("hypot", "hypot"),
+    ("copysign", "copysign"),
+    ("nextafter", "nextafter"),
+):
     loop(getattr(np, _name), "f", libdevice(_symbol, getattr(np, _name), 2))
 for _ufunc in (np.floor, np.ceil, np.trunc):
     loop(_ufunc, "biu", identity)

@@ -87,7 +87,7 @@ def power(x, y):
 @device_function
 def reciprocal(x):
     """1 / x rounded towards zero; 0 for x = 0, where NumPy's answer depends on the machine."""
-    if x == 1 or x < 0 and x + 1 == 0:
+    if x == 1 or (x < 0 and x + 1 == 0):
         return x
     return x * 0
 

@@ -31,14 +31,14 @@ def compute_dtype(dtype):
     return COMPUTE.get(dtype, dtype)
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8192)
 def call(function, ins, outs):
     """A device function ``call(xs)`` that runs `function` on the tuple `xs` as one NumPy loop would.
 
     The arguments are converted to the dtypes `ins`, the results to the dtypes `outs`; one result is returned
-    as it is, several as a tuple.
+    as it is, several as a tuple. Among `ins`, Python's `int`, `float` and `complex` are weak scalars.
     """
-    compute = tuple(compute_dtype(d).type for d in ins)
+    compute = tuple(d if isinstance(d, type) else compute_dtype(d).type for d in ins)
     results = tuple(d.type for d in outs)
 
     def twin(xs):
@@ -69,9 +69,9 @@ else:
         overload_attribute,
         register_model,
     )
-    from numba.cuda.typing.typeof import typeof as numba_typeof
     from numba.cuda.np import numpy_support
     from numba.cuda.typeconv import Conversion
+    from numba.cuda.typing.typeof import typeof as numba_typeof
 
     _NUMBERS = (types.Boolean, types.Integer, types.Float, types.Complex)
 
@@ -84,6 +84,7 @@ else:
 
         @property
         def key(self):
+            """What tells one Scalar from another."""
             return self.native
 
         def unify(self, typingctx, other):
@@ -93,9 +94,11 @@ else:
             return None
 
         def can_convert_to(self, typingctx, other):
+            """Whether a call may pass this for `other`."""
             return Conversion.unsafe if isinstance(other, (Scalar, *_NUMBERS)) else None
 
         def can_convert_from(self, typingctx, other):
+            """Whether a call may pass `other` for this."""
             return Conversion.unsafe if isinstance(other, _NUMBERS) else None
 
     register_model(Scalar)(lambda manager, scalar: manager.lookup(scalar.native))
@@ -110,6 +113,7 @@ else:
         return native if native is types.boolean else Scalar(native)
 
     def unwrapped(ty):
+        """The native type of a Scalar, any other type itself."""
         return ty.native if isinstance(ty, Scalar) else ty
 
     def convert(context, builder, value, fromty, toty):
@@ -156,7 +160,7 @@ else:
         return loop[: ufunc.nin], loop[ufunc.nin :]
 
     def _call(function, ins, outs):
-        compute = tuple(scalar_type(compute_dtype(d)) for d in ins)
+        compute = tuple(native_type(d) if isinstance(d, type) else scalar_type(compute_dtype(d)) for d in ins)
         results = tuple(scalar_type(d) for d in outs)
         # A result is rounded to its dtype first: float16 products of a fused expression round as NumPy's do.
         returned = results[0] if len(results) == 1 else types.Tuple(results)

@@ -15,9 +15,14 @@ TO_BOOL = dict.fromkeys(FLOATS, "?")
 
 
 @elementwise(
-    "?" + NUMBERS, np.where, "y = x where condition, else y.", source=NUMPY.format("where"), mask=1,
-    domain=((0, 2), INNER, INNER), example=((True, False), (1, 2), (3, 4)),
-)  # fmt: skip
+    "?" + NUMBERS,
+    np.where,
+    "y = x where condition, else y.",
+    source=NUMPY.format("where"),
+    mask=1,
+    domain=((0, 2), INNER, INNER),
+    example=((True, False), (1, 2), (3, 4)),
+)
 def where(condition, x, y):
     """Choice between two by a third."""
     return x if condition else y
@@ -29,9 +34,14 @@ def sum_of_magnitudes(a, x, y):
 
 
 @elementwise(
-    NUMBERS, lambda a, x, y: a * x + y, "y = a x + y, with one rounding or two.", flops=2, ulps=(1.5, 1.5, 4),
-    source="Lawson et al. 1979, https://doi.org/10.1145/355841.355847", magnitude=sum_of_magnitudes,
-)  # fmt: skip
+    NUMBERS,
+    lambda a, x, y: a * x + y,
+    "y = a x + y, with one rounding or two.",
+    flops=2,
+    ulps=(1.5, 1.5, 4),
+    source="Lawson et al. 1979, https://doi.org/10.1145/355841.355847",
+    magnitude=sum_of_magnitudes,
+)
 def axpy(a, x, y):
     """A number times a vector plus a vector."""
     return a * x + y
@@ -46,9 +56,14 @@ def fma_reference(x, y, z):
 
 
 @elementwise(
-    FLOATS, fma_reference, "x y + z, rounded once.", flops=2, ulps=(0.51, 0.51), source="IEEE 754-2019, 5.4.1",
+    FLOATS,
+    fma_reference,
+    "x y + z, rounded once.",
+    flops=2,
+    ulps=(0.51, 0.51),
+    source="IEEE 754-2019, 5.4.1",
     magnitude=sum_of_magnitudes,
-)  # fmt: skip
+)
 def fma(x, y, z):
     """Fused multiply-add."""
     return fused_multiply_add(x, y, z)
@@ -65,11 +80,16 @@ def lerp_magnitude(x, y, weight):
 
 
 @elementwise(
-    FLOATS + COMPLEX, lerp_reference,
-    "x + weight (y - x), from the nearer end, so that weights 0 and 1 give x and y exactly.", flops=3,
-    source="PyTorch, https://pytorch.org/docs/stable/generated/torch.lerp.html", domain=(INNER, INNER, (0, 1)),
-    ulps=(3, 3, 8), magnitude=lerp_magnitude, example=((0.0, 1.0), (10.0, 11.0), 0.25),
-)  # fmt: skip
+    FLOATS + COMPLEX,
+    lerp_reference,
+    "x + weight (y - x), from the nearer end, so that weights 0 and 1 give x and y exactly.",
+    flops=3,
+    source="PyTorch, https://pytorch.org/docs/stable/generated/torch.lerp.html",
+    domain=(INNER, INNER, (0, 1)),
+    ulps=(3, 3, 8),
+    magnitude=lerp_magnitude,
+    example=((0.0, 1.0), (10.0, 11.0), 0.25),
+)
 def lerp(x, y, weight):
     """Linear interpolation."""
     if np.absolute(weight) < 0.5:
@@ -88,10 +108,15 @@ def highest(dtype):
 
 
 @elementwise(
-    NUMBERS, lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    "y = min(max(x, minimum), maximum); None leaves that side open.", source=NUMPY.format("clip"), flops=2,
-    domain=(INNER, (-5, 0), (0, 5)), example=((-3, 0, 3), -1, 1), fill={"minimum": lowest, "maximum": highest},
-)  # fmt: skip
+    NUMBERS,
+    lambda x, low, high: np.minimum(np.maximum(x, low), high),
+    "y = min(max(x, minimum), maximum); None leaves that side open.",
+    source=NUMPY.format("clip"),
+    flops=2,
+    domain=(INNER, (-5, 0), (0, 5)),
+    example=((-3, 0, 3), -1, 1),
+    fill={"minimum": lowest, "maximum": highest},
+)
 def clip(x, minimum=None, maximum=None):
     """Numbers held within bounds."""
     return np.minimum(np.maximum(x, minimum), maximum)
@@ -124,15 +149,21 @@ def nan_to_num_reference(x, nan, posinf, neginf):
 
 def _nan_to_num_complex(z, nan, posinf, neginf):
     return make_complex(
-        nan_to_num(z.real, nan.real, posinf.real, neginf.real), nan_to_num(z.imag, nan.real, posinf.real, neginf.real)
+        nan_to_num(z.real, nan.real, posinf.real, neginf.real),
+        nan_to_num(z.imag, nan.real, posinf.real, neginf.real),
     )
 
 
 @elementwise(
-    NUMBERS, nan_to_num_reference, "NaN becomes `nan`, infinities the largest finite numbers or what is given.",
-    source=NUMPY.format("nan_to_num"), domain=(INNER,) * 4, example=((1.0, np.nan), 0.0, 9.0, -9.0),
-    fill={"posinf": largest, "neginf": smallest}, of_complex=_nan_to_num_complex,
-)  # fmt: skip
+    NUMBERS,
+    nan_to_num_reference,
+    "NaN becomes `nan`, infinities the largest finite numbers or what is given.",
+    source=NUMPY.format("nan_to_num"),
+    domain=(INNER,) * 4,
+    example=((1.0, np.nan), 0.0, 9.0, -9.0),
+    fill={"posinf": largest, "neginf": smallest},
+    of_complex=_nan_to_num_complex,
+)
 def nan_to_num(x, nan=0, posinf=None, neginf=None):
     """Finite numbers for those that are not."""
     if np.isnan(x):
@@ -170,10 +201,17 @@ def _round_complex(z, decimals):
 
 
 @elementwise(
-    NUMBERS, round_reference, "y = rint(x 10^decimals) / 10^decimals, halves to even before the division.",
-    source=NUMPY.format("round"), flops=3, ulps=(1.5, 1.5, 3), domain=(INNER, (0, 3)),
-    example=((1.25, 2.567, -0.5), 1), of_integers=_round_integer, of_complex=_round_complex,
-)  # fmt: skip
+    NUMBERS,
+    round_reference,
+    "y = rint(x 10^decimals) / 10^decimals, halves to even before the division.",
+    source=NUMPY.format("round"),
+    flops=3,
+    ulps=(1.5, 1.5, 3),
+    domain=(INNER, (0, 3)),
+    example=((1.25, 2.567, -0.5), 1),
+    of_integers=_round_integer,
+    of_complex=_round_complex,
+)
 def round(x, decimals=0):
     """Nearest number with so many decimals."""
     scale = like(1.0, x)
@@ -196,9 +234,15 @@ def _sinc_reference(x):
 
 
 @elementwise(
-    FLOATS, _sinc_reference, "y = sin(pi x) / (pi x); 1 at 0.", source=NUMPY.format("sinc"), flops=3, ulps=(32, 32),
-    domain=((-0.9, 0.9),), example=((0.0, 0.5),),
-)  # fmt: skip
+    FLOATS,
+    _sinc_reference,
+    "y = sin(pi x) / (pi x); 1 at 0.",
+    source=NUMPY.format("sinc"),
+    flops=3,
+    ulps=(32, 32),
+    domain=((-0.9, 0.9),),
+    example=((0.0, 0.5),),
+)
 def sinc(x):
     """Cardinal sine, normalised."""
     angle = np.pi * x
@@ -218,30 +262,54 @@ def imag(x):
 
 
 @elementwise(
-    FLOATS + COMPLEX, np.angle, "y = arctan2(Im x, Re x), in [-pi, pi].", source=NUMPY.format("angle"), to=TO_REAL,
-    ulps=(3, 2), example=((1 + 1j, -1.0 + 0j),),
-)  # fmt: skip
+    FLOATS + COMPLEX,
+    np.angle,
+    "y = arctan2(Im x, Re x), in [-pi, pi].",
+    source=NUMPY.format("angle"),
+    to=TO_REAL,
+    ulps=(3, 2),
+    example=((1 + 1j, -1.0 + 0j),),
+)
 def angle(x):
     """Angle of a complex number."""
     return np.arctan2(x.imag, x.real)
 
 
-@elementwise(FLOATS, np.isposinf, "y = (x = inf).", source=NUMPY.format("isposinf"), to=TO_BOOL, example=((1.0, np.inf),))
+@elementwise(
+    FLOATS,
+    np.isposinf,
+    "y = (x = inf).",
+    source=NUMPY.format("isposinf"),
+    to=TO_BOOL,
+    example=((1.0, np.inf),),
+)
 def isposinf(x):
     """Whether a number is positive infinity."""
     return x == np.inf
 
 
-@elementwise(FLOATS, np.isneginf, "y = (x = -inf).", source=NUMPY.format("isneginf"), to=TO_BOOL, example=((1.0, -np.inf),))
+@elementwise(
+    FLOATS,
+    np.isneginf,
+    "y = (x = -inf).",
+    source=NUMPY.format("isneginf"),
+    to=TO_BOOL,
+    example=((1.0, -np.inf),),
+)
 def isneginf(x):
     """Whether a number is negative infinity."""
     return x == -np.inf
 
 
 @elementwise(
-    FLOATS, lambda x: 1 / np.sqrt(x), "y = x^(-1/2).", source="NVIDIA, CUDA Math API, rsqrt", ulps=(3, 3),
-    flops=2, domain=((0.01, 100),),
-)  # fmt: skip
+    FLOATS,
+    lambda x: 1 / np.sqrt(x),
+    "y = x^(-1/2).",
+    source="NVIDIA, CUDA Math API, rsqrt",
+    ulps=(3, 3),
+    flops=2,
+    domain=((0.01, 100),),
+)
 def rsqrt(x):
     """Reciprocal square root."""
     return reciprocal_square_root(x)

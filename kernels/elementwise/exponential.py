@@ -23,14 +23,25 @@ log = from_ufunc(np.log, "Natural logarithm.", "y = ln x.", ulps=(1, 1, 8), doma
 log2 = from_ufunc(np.log2, "Logarithm to base 2.", "y = log2 x.", ulps=(1, 1, 8), domain=POSITIVE)
 log10 = from_ufunc(np.log10, "Logarithm to base 10.", "y = log10 x.", ulps=(2, 1, 8), domain=POSITIVE)
 log1p = from_ufunc(
-    np.log1p, "Logarithm of one plus.", "y = ln(1 + x), accurate near x = 0.", ulps=(1, 1, 8),
+    np.log1p,
+    "Logarithm of one plus.",
+    "y = ln(1 + x), accurate near x = 0.",
+    ulps=(1, 1, 8),
     domain=((-0.9, 100.0),),
-)  # fmt: skip
+)
 logaddexp = from_ufunc(
-    np.logaddexp, "Logarithm of a sum of exponentials.", "y = ln(e^x1 + e^x2), without overflow.", ulps=(4, 4),
-    flops=5, magnitude=larger_magnitude,
-)  # fmt: skip
+    np.logaddexp,
+    "Logarithm of a sum of exponentials.",
+    "y = ln(e^x1 + e^x2), without overflow.",
+    ulps=(4, 4),
+    flops=5,
+    magnitude=larger_magnitude,
+)
 logaddexp2 = from_ufunc(
-    np.logaddexp2, "Logarithm to base 2 of a sum of powers of two.", "y = log2(2^x1 + 2^x2), without overflow.",
-    ulps=(4, 4), flops=6, magnitude=larger_magnitude,
-)  # fmt: skip
+    np.logaddexp2,
+    "Logarithm to base 2 of a sum of powers of two.",
+    "y = log2(2^x1 + 2^x2), without overflow.",
+    ulps=(4, 4),
+    flops=6,
+    magnitude=larger_magnitude,
+)

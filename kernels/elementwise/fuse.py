@@ -74,8 +74,7 @@ def fuse(function=None, /, *, dtypes=None):
 
     @functools.cache
     def results(dtypes):
-        ins = tuple(np.dtype(d) for d in dtypes)
-        return ins, wanted or _result_dtypes(function, dtypes)
+        return dtypes, wanted or _result_dtypes(function, dtypes)
 
     def resolve(dtypes, dtype, casting):
         return results(dtypes)
@@ -130,10 +129,16 @@ def _result_dtypes(function, dtypes):
 
 
 def _vectorized(function, nout):
-    """The reference: the function itself, on one element after another."""
+    """The reference: the function itself, on the NumPy scalars of one element after another."""
 
-    def reference(*arrays):
-        computed = (x.astype(compute_dtype(x.dtype), copy=False) for x in arrays)
-        return np.frompyfunc(function, len(arrays), nout)(*computed)
+    def reference(*inputs):
+        spread = np.broadcast_arrays(*inputs)
+        results = [np.empty(spread[0].shape, object) for _ in range(nout)]
+        kinds = [compute_dtype(x.dtype).type if isinstance(x, np.ndarray) else type(x) for x in inputs]
+        for index in np.ndindex(spread[0].shape):
+            values = function(*(kind(x[index]) for kind, x in zip(kinds, spread, strict=True)))
+            for result, value in zip(results, values if nout > 1 else (values,), strict=True):
+                result[index] = value
+        return results[0] if nout == 1 else tuple(results)
 
     return reference

@@ -1,6 +1,6 @@
-"""The kernels of every elementwise function,
+"""The kernels of every elementwise function.
 
-    y[i] = f(x1[i], x2[i], ...)    for every index i.
+    y[i] = f(x1[i], x2[i], ...)    for every index i
 
 They differ from one another only in f, so a factory makes them. `contiguous` serves arrays that lie in memory as
 one run, `strided` all others (any strides, broadcasting), `masked` those that a mask chooses from.
@@ -24,7 +24,7 @@ def _index_type(long):
     return types.uint64 if long else types.uint32
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8192)
 def contiguous(f, kinds, n_out, width, long):
     """Kernel of ``y = f(lane)`` over operands that are one run of memory each; `width` elements a thread.
 
@@ -52,7 +52,7 @@ def contiguous(f, kinds, n_out, width, long):
     return contiguous_kernel
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8192)
 def strided(f, kinds, n_out, width, long):
     """Kernel of ``y = f(lane)`` over operands of any strides.
 
@@ -72,7 +72,7 @@ def strided(f, kinds, n_out, width, long):
     return strided_kernel
 
 
-@functools.cache
+@functools.lru_cache(maxsize=8192)
 def masked(f, kinds, n_out, long):
     """`strided`, where a mask is true; every other element of the outputs stays as it is."""
     index = _index_type(long)

@@ -44,7 +44,8 @@ class Mapping:
     nout : int
     resolve : callable
         ``resolve(dtypes, dtype, casting) -> (ins, outs)``: the loop for input dtypes (Python's `int`, `float`
-        and `complex` for weak scalars) and the user's ``dtype=``; TypeError where there is none.
+        and `complex` for weak scalars) and the user's ``dtype=``; TypeError where there is none. A weak scalar
+        among `ins` stays weak inside the function.
     scalar : callable
         ``scalar(ins)``: the device function of the loop over these dtypes, or None.
     reference : callable
@@ -79,16 +80,21 @@ def evaluate(mapping, inputs, out=None, where=True, casting="same_kind", dtype=N
     _check_places(chosen, device, given, everything)
     order = "C" if len(shape) < 2 or len(given) == len(outs) else _order(xs, shape)
     ys = [
-        empty(shape, d, like, device, stream, order) if y is None else y
-        for y, d in zip(outs, loop.outs, strict=True)
+        empty(shape, d, like, device, stream, order) if y is None else y for y, d in zip(outs, loop.outs, strict=True)
     ]
-    if 0 not in shape:
+    if mask is not None and mask.device is None and not mask.shape:
+        mask = None if _host_values(mask) else _NOTHING
+    if 0 not in shape and mask is not _NOTHING:
         if chosen == "reference":
             _by_reference(mapping, xs, mask, ys, loop)
         else:
             _by_kernel(mapping, xs, mask, ys, loop, shape, device or 0, stream or 0)
     returned = [result(y) if asked is None else asked.array for y, asked in zip(ys, outs, strict=True)]
     return returned[0] if mapping.nout == 1 else tuple(returned)
+
+
+#: In place of a mask: no element is chosen.
+_NOTHING = object()
 
 
 # --- what can be wrong --------------------------------------------------------------------------------------
@@ -151,7 +157,7 @@ def _find_loop(mapping, xs, dtype, casting):
     try:
         for x, d in zip(xs, found.ins, strict=True):
             if x.weak:
-                d.type(x.array)
+                np.dtype(d).type(x.array)
     except OverflowError:
         # NumPy compares with integers out of the dtype's range exactly; all else refuses them.
         if mapping.name not in _COMPARISONS:
@@ -239,6 +245,8 @@ def _by_reference(mapping, xs, mask, ys, loop):
 
 
 def _host_values(x, dtype=None):
+    if isinstance(dtype, type):
+        return dtype(x.array)
     if x.library == "python":
         return np.asarray(x.array, dtype)
     return x.memory.astype(dtype or x.dtype, copy=False)
@@ -271,7 +279,11 @@ def _by_kernel(mapping, xs, mask, ys, loop, shape, device, stream):
 
 def _launch(f, sources, mask, targets, shape, device, stream, name):
     fitting = plan(
-        f, tuple([_layout(x) for x in sources]), mask and _layout(mask), tuple([_layout(y) for y in targets]), shape
+        f,
+        tuple([_layout(x) for x in sources]),
+        mask and _layout(mask),
+        tuple([_layout(y) for y in targets]),
+        shape,
     )
     arguments = [[_argument(x) for x in group] for group in (sources, targets)]
     fitting.launch(arguments[0], mask and _argument(mask), arguments[1], device, stream, name)
@@ -293,8 +305,8 @@ def _source(x, dtype, device, stream):
     if x.device is not None:
         return x
     if x.library == "python":
-        value, dtype = (dtype.type(x.array), dtype) if x.weak else (np.bool_(x.array), x.dtype)
-        return Operand(x.name, "value", value, dtype, (), ())
+        dtype = np.dtype(dtype) if x.weak else x.dtype
+        return Operand(x.name, "value", dtype.type(x.array), dtype, (), ())
     if not x.shape:
         return Operand(x.name, "value", x.memory[()], x.dtype, (), ())
     if SIMULATED:

@@ -26,8 +26,9 @@ def _adam(param, grad, exp_avg, exp_avg_sq, lr, beta1, beta2, eps, coupled, deco
     return param - lr * step, exp_avg, exp_avg_sq
 
 
-def sgd_step(param, grad, momentum_buffer, *, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False,
-             stream=None):  # fmt: skip
+def sgd_step(
+    param, grad, momentum_buffer, *, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, stream=None
+):
     """One step of stochastic gradient descent with momentum, in place and in one kernel.
 
     Parameters
@@ -69,12 +70,20 @@ def sgd_step(param, grad, momentum_buffer, *, lr, momentum=0.0, dampening=0.0, w
     array([0.95, 2.05])
     """
     _sgd(
-        param, grad, momentum_buffer, lr, momentum, dampening, weight_decay, bool(nesterov),
-        out=(param, momentum_buffer), stream=stream,
-    )  # fmt: skip
+        param,
+        grad,
+        momentum_buffer,
+        lr,
+        momentum,
+        dampening,
+        weight_decay,
+        bool(nesterov),
+        out=(param, momentum_buffer),
+        stream=stream,
+    )
 
 
-_ADAM = """One step of {title}, in place and in one kernel.
+_ADAM = """
 
     Parameters
     ----------
@@ -127,27 +136,46 @@ def _step_of_adam(param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, couple
         raise ValueError(f"step must be 1 or more, got {step}")
     beta1, beta2 = map(float, betas)
     _adam(
-        param, grad, exp_avg, exp_avg_sq, lr, beta1, beta2, eps, coupled, decoupled, 1 - beta1**step, 1 - beta2**step,
-        out=(param, exp_avg, exp_avg_sq), stream=stream,
-    )  # fmt: skip
+        param,
+        grad,
+        exp_avg,
+        exp_avg_sq,
+        lr,
+        beta1,
+        beta2,
+        eps,
+        coupled,
+        decoupled,
+        1 - beta1**step,
+        1 - beta2**step,
+        out=(param, exp_avg, exp_avg_sq),
+        stream=stream,
+    )
 
 
-def adam_step(param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0,
-              stream=None):  # fmt: skip
+def adam_step(
+    param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, stream=None
+):
+    """One step of Adam, in place and in one kernel."""
     _step_of_adam(param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, float(weight_decay), 0.0, stream)
 
 
-def adamw_step(param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2,
-               stream=None):  # fmt: skip
+def adamw_step(
+    param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, stream=None
+):
+    """One step of AdamW, which is Adam with decoupled weight decay, in place and in one kernel."""
     _step_of_adam(param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, 0.0, float(weight_decay), stream)
 
 
-adam_step.__doc__ = _ADAM.format(
-    name="adam_step", title="Adam", decay="g = grad + weight_decay param", printed="[0.9, 2.1]",
+adam_step.__doc__ += _ADAM.format(
+    name="adam_step",
+    decay="g = grad + weight_decay param",
+    printed="[0.9, 2.1]",
     source="Kingma & Ba 2015, https://arxiv.org/abs/1412.6980",
-)  # fmt: skip
-adamw_step.__doc__ = _ADAM.format(
-    name="adamw_step", title="AdamW: Adam with decoupled weight decay",
-    decay="g = grad; param = param - lr weight_decay param", printed="[0.899, 2.098]",
+)
+adamw_step.__doc__ += _ADAM.format(
+    name="adamw_step",
+    decay="g = grad; param = param - lr weight_decay param",
+    printed="[0.899, 2.098]",
     source="Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101",
-)  # fmt: skip
+)

@@ -25,7 +25,7 @@ FLOATS = "efd"
 COMPLEX = "FD"
 INTEGERS = "".join(np.dtype(f"{sign}int{bits}").char for bits in (8, 16, 32, 64) for sign in ("", "u"))
 
-_PARAMETERS = """
+_PARAMETERS = """\
     out : array or tuple of arrays, optional
         Where to write, of the broadcast shape; may overlap the inputs.
     where : array of bool, optional
@@ -50,7 +50,8 @@ def _describe(mapping, summary, notes, ulps, flops, source, example):
     Parameters
     ----------
     {inputs}
-        NumPy, Numba, CuPy, PyTorch, JAX, anything with ``__cuda_array_interface__`` or ``__dlpack__``, numbers.{_PARAMETERS.rstrip()}
+        NumPy, Numba, CuPy, PyTorch, JAX, anything with ``__cuda_array_interface__`` or ``__dlpack__``, numbers.
+{_PARAMETERS.rstrip()}
 
     Returns
     -------
@@ -110,9 +111,18 @@ def ulp_bounds(ulps):
 
 
 def from_ufunc(
-    ufunc, summary, formula, *, name=None, ulps=None, flops=1.0, domain=None, example=None, magnitude=None,
+    ufunc,
+    summary,
+    formula,
+    *,
+    name=None,
+    ulps=None,
+    flops=1.0,
+    domain=None,
+    example=None,
+    magnitude=None,
     check=None,
-):  # fmt: skip
+):
     """A public function with the loops, promotion and errors of a NumPy or SciPy ufunc.
 
     Parameters
@@ -152,7 +162,13 @@ def from_ufunc(
     source = NUMPY if getattr(np, ufunc.__name__, None) is ufunc else SCIPY
     bounds = ulp_bounds(ulps)
     text = _describe(
-        mapping, summary, formula, bounds, flops, source.format(name=ufunc.__name__), _example(mapping, example)
+        mapping,
+        summary,
+        formula,
+        bounds,
+        flops,
+        source.format(name=ufunc.__name__),
+        _example(mapping, example),
     )
     return _publish(mapping, _loops_of(ufunc, scalar), text, bounds, flops, domain, magnitude)
 
@@ -169,9 +185,22 @@ def _example(mapping, inputs):
 
 
 def elementwise(
-    loops, reference, formula, *, source, ulps=None, flops=1.0, domain=None, example=None, mask=0, to=None, fill=None,
-    of_integers=None, of_complex=None, magnitude=None,
-):  # fmt: skip
+    loops,
+    reference,
+    formula,
+    *,
+    source,
+    ulps=None,
+    flops=1.0,
+    domain=None,
+    example=None,
+    mask=0,
+    to=None,
+    fill=None,
+    of_integers=None,
+    of_complex=None,
+    magnitude=None,
+):
     """Decorator: a scalar function becomes a public function of arrays.
 
     Parameters
@@ -210,8 +239,10 @@ def elementwise(
         inner = device_function(_without_defaults(function))
         by_kind = {
             kind: device_function(special)
-            for kinds, special in (("iu", of_integers), ("c", of_complex)) for kind in kinds if special
-        }  # fmt: skip
+            for kinds, special in (("iu", of_integers), ("c", of_complex))
+            for kind in kinds
+            if special
+        }
         results = {c: c for c in loops} | (to or {})
         listed = tuple(f"{'?' * mask}{c * (nin - mask)}->{results[c]}" for c in loops)
 
@@ -314,18 +345,25 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
     signature = ",".join(["()"] * nin) + "->" + ",".join(["()"] * nout)
     return file(
         Pair(
-            name, "elementwise", function, mapping.reference, signature, loops, flops,
-            domain or ((-10.0, 10.0),) * nin, ulps, magnitude, lambda loop: _compiled(mapping, loop),
-        )  # fmt: skip
+            name,
+            "elementwise",
+            function,
+            mapping.reference,
+            signature,
+            loops,
+            flops,
+            domain or ((-10.0, 10.0),) * nin,
+            ulps,
+            magnitude,
+            lambda loop: _compiled(mapping, loop),
+        )
     )
 
 
 def _signature(parameters, defaults):
     kinds = inspect.Parameter
     missing = (kinds.empty,) * (len(parameters) - len(defaults))
-    inputs = [
-        kinds(p, kinds.POSITIONAL_ONLY, default=d) for p, d in zip(parameters, missing + defaults, strict=True)
-    ]
+    inputs = [kinds(p, kinds.POSITIONAL_ONLY, default=d) for p, d in zip(parameters, missing + defaults, strict=True)]
     options = {"where": True, "casting": "same_kind", "dtype": None, "stream": None}
     rest = [kinds(p, kinds.KEYWORD_ONLY, default=d) for p, d in options.items()]
     return inspect.Signature([*inputs, kinds("out", kinds.POSITIONAL_OR_KEYWORD, default=None), *rest])

@@ -20,10 +20,17 @@ spacing = from_ufunc(
     np.spacing, "Distance to the next floating-point number.", "The next number away from zero, less x."
 )
 frexp = from_ufunc(
-    np.frexp, "Mantissa and exponent.", "x = y1 2^y2 with 1/2 <= |y1| < 1; y2 = 0 where x is 0, infinite or NaN.", flops=3
+    np.frexp,
+    "Mantissa and exponent.",
+    "x = y1 2^y2 with 1/2 <= |y1| < 1; y2 = 0 where x is 0, infinite or NaN.",
+    flops=3,
 )
 ldexp = from_ufunc(
-    np.ldexp, "Product with a power of two.", "y = x1 2^x2, rounded once.", ulps=(0.5, 0.5), example=((0.5, 0.75), (3, -1))
+    np.ldexp,
+    "Product with a power of two.",
+    "y = x1 2^x2, rounded once.",
+    ulps=(0.5, 0.5),
+    example=((0.5, 0.75), (3, -1)),
 )
 modf = from_ufunc(np.modf, "Fractional and whole part.", "x = y1 + y2, both with the sign of x.", flops=2)
 heaviside = from_ufunc(np.heaviside, "Heaviside's step.", "0 for x1 < 0, x2 at x1 = 0, 1 for x1 > 0; NaN stays.")

@@ -133,12 +133,20 @@ def _host(value, name, library, memory=None):
     if memory.dtype.newbyteorder("=") in DTYPES and not memory.dtype.isnative:
         memory = memory.astype(memory.dtype.newbyteorder("="))
     dtype = _check_dtype(memory.dtype, name)
-    writable = memory.flags.writeable and isinstance(value, np.ndarray) or library == "numba"
+    writable = (memory.flags.writeable and isinstance(value, np.ndarray)) or library == "numba"
     if not memory.flags.aligned or any(s % dtype.itemsize for s in memory.strides):
         memory = memory.copy()
     strides = _elements(memory.strides, dtype, name)
     return Operand(
-        name, library, value, dtype, memory.shape, strides, memory.ctypes.data, writable=writable, memory=memory
+        name,
+        library,
+        value,
+        dtype,
+        memory.shape,
+        strides,
+        memory.ctypes.data,
+        writable=writable,
+        memory=memory,
     )
 
 
@@ -189,7 +197,7 @@ def producer_stream(x):
 
 
 def _jax(array, name):
-    dtype = _check_dtype(array.dtype, name)
+    _check_dtype(array.dtype, name)
     devices = list(array.devices())
     if len(devices) != 1:
         raise ValueError(f"{name} is spread over {len(devices)} devices; use an array on one")
@@ -254,12 +262,21 @@ def empty(shape, dtype, like, device, stream, order="C", name="the result"):
     try:
         array, pointer, buffer = make(shape, np.dtype(dtype), strides, like, device, stream)
     except Exception as error:
-        # torch.OutOfMemoryError is a RuntimeError, CuPy's and ours are MemoryErrors, JAX's speaks of RESOURCE_EXHAUSTED.
+        # PyTorch raises a RuntimeError, CuPy and we a MemoryError, JAX speaks of RESOURCE_EXHAUSTED.
         if "out of memory" not in str(error).lower() and "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise MemoryError(f"{name} of shape {shape} and dtype {dtype} does not fit in memory: {error}") from error
     return Operand(
-        name, like.library, array, np.dtype(dtype), tuple(shape), strides, pointer, device, stream, buffer=buffer
+        name,
+        like.library,
+        array,
+        np.dtype(dtype),
+        tuple(shape),
+        strides,
+        pointer,
+        device,
+        stream,
+        buffer=buffer,
     )
 
 
@@ -384,7 +401,7 @@ def stream_handle(stream):
     TypeError
         For anything else.
     """
-    if stream is None or isinstance(stream, int) and not isinstance(stream, bool):
+    if stream is None or (isinstance(stream, int) and not isinstance(stream, bool)):
         return stream
     if hasattr(stream, "__cuda_stream__"):
         protocol = stream.__cuda_stream__

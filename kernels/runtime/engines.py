@@ -53,9 +53,7 @@ def _check(name):
     if name == "cuda" and gpu_problem():
         raise EngineError(f'engine "cuda" cannot run here: {gpu_problem()}')
     if name == "simulator" and not SIMULATED:
-        raise EngineError(
-            'engine "simulator" needs NUMBA_ENABLE_CUDASIM=1 in the environment before Numba is imported'
-        )
+        raise EngineError('engine "simulator" needs NUMBA_ENABLE_CUDASIM=1 in the environment before Numba is imported')
     return name
 
 

@@ -102,7 +102,10 @@ def upload(array, device, stream, name):
     buffer = Buffer(array.nbytes, device, stream, name)
     if array.nbytes:
         with active(device):
-            check(driver.cuMemcpyHtoDAsync(buffer.pointer, array.ctypes.data, array.nbytes, stream), f"copying {name}")
+            check(
+                driver.cuMemcpyHtoDAsync(buffer.pointer, array.ctypes.data, array.nbytes, stream),
+                f"copying {name}",
+            )
     return buffer
 
 

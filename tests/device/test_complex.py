@@ -138,9 +138,7 @@ def test_special_values_of_two_arguments_are_numpys(ufunc):
         assert same(np.imag(ours), np.imag(numpys), 1e-6), (z, w, ours, numpys)
 
 
-@pytest.mark.parametrize(
-    "function", [kc.expm1, kc.sinh, kc.tanh, kc.arcsinh, kc.arctanh, kc.log1p, kc.sin, kc.arctan]
-)
+@pytest.mark.parametrize("function", [kc.expm1, kc.sinh, kc.tanh, kc.arcsinh, kc.arctanh, kc.log1p, kc.sin, kc.arctan])
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_tiny_argument_comes_back_unchanged(function, dtype):
     tiny = 1e3 * float(np.finfo(dtype).smallest_subnormal)

@@ -134,10 +134,7 @@ FITS = {
     ),
     numeric.i0_near: (lambda y: mp.besseli(0, mp.sqrt(y)), 1e-9, 1),
     numeric.k1_near: (
-        lambda y: (
-            (mp.besselk(1, mp.sqrt(y)) - 1 / mp.sqrt(y) - mp.log(y) / 2 * mp.besseli(1, mp.sqrt(y)))
-            / mp.sqrt(y)
-        ),
+        lambda y: (mp.besselk(1, mp.sqrt(y)) - 1 / mp.sqrt(y) - mp.log(y) / 2 * mp.besseli(1, mp.sqrt(y))) / mp.sqrt(y),
         1e-9,
         1,
     ),

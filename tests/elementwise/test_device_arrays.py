@@ -1,7 +1,7 @@
 """Arrays that live on a GPU: used in place, answered in kind, in the order of their streams.
 
-What these tests show the simulator does not have; all but the data itself is compared by pointers and events, never by
-time.
+What these tests show the simulator does not have. All but the data itself is compared by pointers and events,
+never by time.
 """
 
 import gc
@@ -43,9 +43,11 @@ class Library:
 
     def pointer(self, x):
         return {
-            "numba": lambda: x.device_ctypes_pointer.value, "cupy": lambda: x.data.ptr, "torch": lambda: x.data_ptr(),
+            "numba": lambda: x.__cuda_array_interface__["data"][0],
+            "cupy": lambda: x.data.ptr,
+            "torch": lambda: x.data_ptr(),
             "jax": lambda: x.unsafe_buffer_pointer(),
-        }[self.name]()  # fmt: skip
+        }[self.name]()
 
 
 @pytest.fixture(params=LIBRARIES)
@@ -191,7 +193,7 @@ def test_libraries_mix_and_the_first_device_array_decides(cupy, torch, rng):
 
 def test_a_host_out_of_device_inputs_is_an_error_that_names_it(writable_library, rng):
     out = np.full(N, 7, np.float32)
-    with pytest.raises(kernels.DeviceMismatchError, match="^out is in host memory"):
+    with pytest.raises(kernels.DeviceMismatchError, match=r"^out is in host memory"):
         kernels.add(writable_library.array(floats(rng)), 1, out=out)
     assert np.all(out == 7)
 
@@ -216,13 +218,13 @@ def test_objects_with_an_interface_alone_are_used_in_place(rng):
 def test_a_read_only_interface_is_no_output(rng):
     memory = cuda.to_device(floats(rng))
     pointer = memory.__cuda_array_interface__["data"][0]
-    with pytest.raises(ValueError, match="^out is read-only"):
+    with pytest.raises(ValueError, match=r"^out is read-only"):
         kernels.add(1, 2, out=InterfaceOnly(memory, data=(pointer, True)))
 
 
 def test_a_masked_interface_is_a_type_error(rng):
     memory = cuda.to_device(floats(rng))
-    with pytest.raises(TypeError, match="^x1 has a mask"):
+    with pytest.raises(TypeError, match=r"^x1 has a mask"):
         kernels.add(InterfaceOnly(memory, mask=memory), 1)
 
 
@@ -238,7 +240,7 @@ def test_objects_with_dlpack_alone_are_used_in_place(cupy, rng):
 
 def test_arrays_of_jax_are_read_only(rng):
     x = Library("jax").array(floats(rng))
-    with pytest.raises(ValueError, match="^out is read-only"):
+    with pytest.raises(ValueError, match=r"^out is read-only"):
         kernels.add(x, 1, out=x)
 
 
@@ -285,10 +287,8 @@ def test_negative_and_zero_strides_are_read(cupy, torch, rng):
     device = cupy.asarray(x)
     assert np.array_equal(kernels.add(device[::-1, ::-2], 1).get(), x[::-1, ::-2] + 1)
     row = torch.asarray(x[0], device="cuda")
-    assert np.array_equal(
-        kernels.add(row.expand(30, 40), 1).cpu().numpy(), np.broadcast_to(x[0] + 1, (30, 40))
-    )
-    with pytest.raises(ValueError, match="^out has several elements in one place"):
+    assert np.array_equal(kernels.add(row.expand(30, 40), 1).cpu().numpy(), np.broadcast_to(x[0] + 1, (30, 40)))
+    with pytest.raises(ValueError, match=r"^out has several elements in one place"):
         kernels.add(row, 1, out=row.expand(30, 40))
 
 
@@ -437,7 +437,7 @@ def test_a_numpy_result_is_complete_when_it_is_returned(torch):
 
 
 def test_memory_is_not_reused_before_the_stream_that_reads_it_is_done(torch):
-    """Results dropped at once, while their stream is still busy, must not be handed out again and overwritten."""
+    """Results dropped at once, while their stream is busy, must not be handed out again and overwritten."""
     stream = torch.cuda.Stream()
     numbas = cuda.external_stream(stream.cuda_stream)
     source = cuda.to_device(np.ones(N, np.float32))
@@ -525,6 +525,6 @@ def test_a_gpu_array_cannot_be_computed_by_the_reference_engine():
     x = cuda.to_device(np.ones(3))
     with (
         kernels.use("reference"),
-        pytest.raises(kernels.EngineError, match='^x1 is in device memory, which engine "reference"'),
+        pytest.raises(kernels.EngineError, match=r'^x1 is in device memory, which engine "reference"'),
     ):
         kernels.add(x, 1)

@@ -142,9 +142,7 @@ def test_globals_closures_and_other_functions_are_read():
         return x + offset
 
     fused = kernels.fuse(lambda x: SCALE * shifted(x))
-    assert_equal_bits(
-        fused(np.arange(3, dtype=np.float32)), np.float32(SCALE) * (np.arange(3, dtype=np.float32) + 3)
-    )
+    assert_equal_bits(fused(np.arange(3, dtype=np.float32)), np.float32(SCALE) * (np.arange(3, dtype=np.float32) + 3))
 
 
 def test_a_lambda_is_a_function():
@@ -260,11 +258,11 @@ def test_a_wrong_number_of_inputs_or_an_unknown_keyword_is_a_type_error():
 
 def test_bad_inputs_and_outputs_are_named():
     out = np.full(3, 7.0)
-    with pytest.raises(TypeError, match="^y has dtype"):
+    with pytest.raises(TypeError, match=r"^y has dtype"):
         polar(np.ones(3), ["a", "b", "c"])
     with pytest.raises(ValueError, match=r"x \(3,\), b \(2,\)"):
         axpby(1, np.ones(3), np.ones(2), 1, out=out)
-    with pytest.raises(TypeError, match="^out has dtype int8"):
+    with pytest.raises(TypeError, match=r"^out has dtype int8"):
         branch(np.ones(3), out=np.ones(3, np.int8))
     assert np.all(out == 7)
 

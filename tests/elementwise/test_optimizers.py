@@ -75,9 +75,7 @@ def test_adam_follows_its_formula(name, weight_decay, dtype, rng):
 @pytest.mark.parametrize("name", ["adam_step", "adamw_step"])
 def test_defaults_are_those_of_the_papers(name, rng):
     w, (m, v), (g, *_) = start(rng, "float64", 2)
-    exact = adam(
-        w.copy(), m.copy(), v.copy(), g, step=1, weight_decay=1e-2 * (name == "adamw_step"), decoupled=True
-    )
+    exact = adam(w.copy(), m.copy(), v.copy(), g, step=1, weight_decay=1e-2 * (name == "adamw_step"), decoupled=True)
     getattr(kernels, name)(w, g, m, v, step=1)
     assert close(w, exact[0], "float64")
 

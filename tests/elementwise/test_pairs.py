@@ -1,13 +1,13 @@
 """Every pair, every loop: the fast half against the plain one.
 
-Inputs are random numbers of the pair's domain, and the values at the edges of each dtype (NaN, infinities, signed
-zeros, subnormal and limiting numbers). Integers, booleans and functions documented as exact must agree exactly,
-the sign of zero included. Others must keep their documented error, in units in the last place, within the domain, and agree
-with the reference on what is NaN, what is infinite and what is finite everywhere else.
+Inputs are random numbers of the pair's domain, and the values at the edges of each dtype (NaN, infinities,
+signed zeros, subnormal and limiting numbers). Integers, booleans and functions documented as exact must agree
+exactly, the sign of zero included. Others must keep their documented error, in units in the last place,
+within the domain, and agree with the reference on what is NaN, infinite or finite everywhere else.
 
 The exact value is the reference computed in a wider format: float64 for float16 and float32, longdouble for
-float64 where the platform has one that is wider and the reference is NumPy's. SciPy computes in float64 at most;
-there the reference's own error adds to the bound.
+float64 where the platform has a wider one and the reference is NumPy's. SciPy computes in float64 at most;
+there the reference's own error adds to the bound, or mpmath computes the exact value.
 """
 
 import mpmath
@@ -28,13 +28,14 @@ WIDER = {"e": "d", "f": "d", "F": "D"}
 if np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant:
     WIDER |= {"d": "g", "D": "G"}
 
-#: What NumPy and SciPy themselves may err: NumPy admits 4 ulp for its vectorised loops, and Cephes and Boost, which
-#: SciPy took its functions from, state peak errors of 1 to 4 ulp. In the simulator the fast half is made of their loops.
+#: What NumPy and SciPy themselves may err: NumPy admits 4 ulp for its vectorised loops, and Cephes and Boost,
+#: which SciPy took functions from, state peak errors of 1 to 4 ulp. In the simulator the fast half is made of
+#: their loops.
 REFERENCE_ULPS = 4
 OWN_ULPS = REFERENCE_ULPS if SIMULATED else 0
 
-#: The exact value in float64 where SciPy's is further off than that: 20 ulp for ndtr, 110 for log_ndtr at 8.9, 1100
-#: for kl_div of nearly equal numbers, 45 for betaln where it is nearly 0.
+#: The exact value in float64 where SciPy's is further off than that: 20 ulp for ndtr, 110 for log_ndtr at
+#: 8.9, 1100 for kl_div of nearly equal numbers, 45 for betaln where it is nearly 0.
 EXACTLY = {
     "ndtr": lambda x: mpmath.erfc(-x / mpmath.sqrt(2)) / 2,
     "log_ndtr": lambda x: mpmath.log1p(-mpmath.erfc(x / mpmath.sqrt(2)) / 2),
@@ -59,10 +60,34 @@ RANGES = {
     ("round", "iufc"): (None, (0, 3)),  # NumPy takes one int here: nothing says what NaN decimals are
 }
 
-#: Pairs of which either zero will do where both zeros meet: which one NumPy returns depends on the length of the array.
+#: Pairs of which either zero will do where both meet: which one NumPy returns depends on the array's length.
 EITHER_ZERO = {"maximum", "minimum", "fmax", "fmin", "clip", "relu"}
 
-#: (pair, kinds of dtype) -> where the reference is no guide, and why.
+
+def subnormal(x):
+    """Nonzero numbers below the smallest normal one."""
+    modulus = np.maximum(np.abs(x.real), np.abs(x.imag))
+    return (modulus > 0) & (modulus < np.finfo(x.dtype).tiny)
+
+
+def extreme_square(x):
+    """Numbers whose square is not normal."""
+    with np.errstate(all="ignore"):
+        return ~np.isfinite(x * x) | (x * x < np.finfo(x.dtype).tiny)
+
+
+def ratio(x, y):
+    with np.errstate(all="ignore"):
+        return x / y
+
+
+def beyond_the_integral(x, y):
+    """Where the integral that defines the beta function does not exist, or x + y is not finite."""
+    with np.errstate(all="ignore"):
+        return ~((x > 0) & (y > 0) & np.isfinite(x + y))
+
+
+#: (pair, kinds of dtype) -> at which edges the reference is no guide, and why.
 EDGE_EXCEPTIONS = {
     ("reciprocal", "iu"): (
         lambda x: x == 0,
@@ -70,20 +95,19 @@ EDGE_EXCEPTIONS = {
     ),
     ("expm1", "c"): (lambda x: np.isinf(x.real), "NumPy's is NaN where e^x is 0 or infinite; ours is C99's"),
     ("divide", "c"): (lambda x, y: subnormal(y), "NumPy scales by the reciprocal of y, which overflows"),
-    ("reciprocal", "c"): (lambda x: subnormal(x), "NumPy divides by |x|^2, which underflows"),
-    ("k0", "f"): (lambda x: subnormal(x), "SciPy's is infinite; the limit is reached nowhere above 0"),
-    ("k1", "f"): (lambda x: subnormal(x), "SciPy's is NaN; 1 / x overflows"),
+    ("reciprocal", "c"): (subnormal, "NumPy divides by |x|^2, which underflows"),
+    ("k0", "f"): (subnormal, "SciPy's is infinite; the limit is reached nowhere above 0"),
+    ("k1", "f"): (subnormal, "SciPy's is NaN; 1 / x overflows"),
+    ("sinc", "f"): (lambda x: np.abs(x) > np.finfo(x.dtype).max / 4, "NumPy's is NaN where pi x overflows"),
+    ("pseudo_huber", "f"): (
+        lambda delta, r: extreme_square(delta) | extreme_square(ratio(r, delta)),
+        "SciPy squares delta and r / delta: NaN or infinite where a square overflows or vanishes",
+    ),
+    ("beta", "f"): (beyond_the_integral, "ours ends where its integral does"),
+    ("betaln", "f"): (beyond_the_integral, "ours ends where its integral does"),
 }
 
-
-def subnormal(x):
-    modulus = np.maximum(np.abs(x.real), np.abs(x.imag))
-    return (modulus > 0) & (modulus < np.finfo(x.dtype).tiny)
-
-
-CASES = [
-    (name, loop) for name, pair in REGISTRY.items() if pair.family == "elementwise" for loop in pair.loops
-]
+CASES = [(name, loop) for name, pair in REGISTRY.items() if pair.family == "elementwise" for loop in pair.loops]
 every_loop = pytest.mark.parametrize(("name", "loop"), CASES, ids=[f"{n}-{loop}" for n, loop in CASES])
 
 
@@ -112,9 +136,7 @@ def random_input(rng, pair, ins, k, size):
     if dtype.kind == "c":
         parts = rng.uniform(low, high, (size, 2)).astype(np.finfo(dtype).dtype)
         return parts.view(dtype)[:, 0]
-    return np.clip(
-        rng.uniform(low, high, size).astype(dtype), np.nextafter(dtype.type(low), dtype.type(high)), high
-    )
+    return np.clip(rng.uniform(low, high, size).astype(dtype), np.nextafter(dtype.type(low), dtype.type(high)), high)
 
 
 def edges_of(pair, ins, k):
@@ -128,7 +150,7 @@ def edges_of(pair, ins, k):
 
 
 def edge_inputs(rng, pair, ins):
-    """All edges of one input; of several, all combinations or, where they are too many, a random choice of them."""
+    """All edges of one input; of several all combinations or, where they are too many, some at random."""
     edges = [edges_of(pair, ins, k) for k in range(len(ins))]
     count = int(np.prod([len(e) for e in edges]))
     chosen = np.arange(count) if count <= EDGES else rng.choice(count, EDGES, replace=False)
@@ -226,9 +248,7 @@ def test_random_numbers_of_the_domain_keep_to_the_documented_error(name, loop, r
         assert actual.shape == own.shape
         assert actual.dtype == np.dtype(char)
         if is_exact(pair, char):
-            assert_equal_bits(
-                actual, own.astype(char), nan_payload=False, function=pair.function, inputs=inputs
-            )
+            assert_equal_bits(actual, own.astype(char), nan_payload=False, function=pair.function, inputs=inputs)
         else:
             assert_accurate(pair, char, actual, wide, extra, inputs)
 

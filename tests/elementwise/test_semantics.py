@@ -1,4 +1,4 @@
-"""NumPy's semantics: whatever the shapes, strides, dtypes and keywords, the answer is that of NumPy's ufunc."""
+"""NumPy's semantics: whatever the shapes, strides, dtypes and keywords, the answer is NumPy's."""
 
 import itertools
 
@@ -12,7 +12,7 @@ import kernels
 from kernels import REGISTRY
 from kernels.device.instructions import SIMULATED
 from kernels.elementwise.kernels import THREADS
-from kernels.elementwise.mapping import VECTOR
+from kernels.elementwise.layout import VECTOR
 from kernels.testing import LAYOUTS, assert_equal_bits, guarded, layouts
 from kernels.testing import strategies as st
 
@@ -69,15 +69,11 @@ def test_strides_of_any_kind_are_read(data, dtype):
     assert_equal_bits(kernels.subtract(x, y), np.subtract(x, y))
 
 
-@pytest.mark.parametrize(
-    "shape", [(), (1,), (0,), (3, 0, 2), (70,), (7, 11), (3, 5, 4), (1, 9, 1), (2, 3, 2, 3, 2)]
-)
+@pytest.mark.parametrize("shape", [(), (1,), (0,), (3, 0, 2), (70,), (7, 11), (3, 5, 4), (1, 9, 1), (2, 3, 2, 3, 2)])
 def test_every_layout_of_the_inputs_gives_the_same_bits(shape, rng):
     x = rng.integers(-100, 100, shape, np.int32)
     for (name, view), (other_name, other) in zip(layouts(x), reversed(list(layouts(x + 1))), strict=False):
-        assert_equal_bits(
-            kernels.multiply(view, other), x * (x + 1), function=f"multiply of {name}, {other_name}"
-        )
+        assert_equal_bits(kernels.multiply(view, other), x * (x + 1), function=f"multiply of {name}, {other_name}")
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -137,7 +133,7 @@ def test_numbers_lists_and_zero_dimensional_arrays_give_numpy_scalars_and_arrays
 
 
 def sizes_of(width):
-    """Every size from none to three blocks and a bit; in the simulator, of wide loads, those around the blocks' ends."""
+    """Every size to three blocks and a bit; in the simulator, of wide loads, those around blocks' ends."""
     last = 3 * BLOCK * width + 2
     if not SIMULATED or width <= 4:
         return range(last + 1)
@@ -180,7 +176,7 @@ def empties():
 
 
 def assert_same_promotion(name, operands):
-    """The dtype that NumPy's ufunc gives, or TypeError where it raises one, or where its loop is one we do not list."""
+    """The dtype that NumPy's ufunc gives; TypeError where it raises one, or where we do not list its loop."""
     pair = UFUNCS[name]
     expected = outcome(pair.reference, *operands)
     actual = outcome(pair.function, *operands)
@@ -301,8 +297,10 @@ def test_out_may_be_larger_than_the_inputs_broadcast():
     assert_equal_bits(out, np.tile(np.arange(1, 5, dtype=np.float32), (3, 1)))
 
 
-@pytest.mark.parametrize(("source", "target"), [("float32", "float64"), ("int32", "int8"), ("float64", "float16"),
-                                                ("int16", "complex64")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [("float32", "float64"), ("int32", "int8"), ("float64", "float16"), ("int16", "complex64")],
+)
 def test_results_are_converted_to_the_dtype_of_out(source, target):
     x = np.arange(-20, 20).astype(source)
     out, expected = np.empty(40, target), np.empty(40, target)

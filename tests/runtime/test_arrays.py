@@ -124,5 +124,5 @@ def test_cpu_arrays_of_jax_give_arrays_of_jax():
     y = kernels.add(x, 1)
     assert type(y) is type(x)
     assert np.array_equal(np.asarray(y), [2, 2, 2])
-    with pytest.raises(ValueError, match="^out is read-only"):
+    with pytest.raises(ValueError, match=r"^out is read-only"):
         kernels.add(x, 1, out=x)

@@ -14,10 +14,10 @@ from kernels.runtime import gpu_problem
 
 def run(code, environment, **variables):
     """A process of its own."""
+    variables = {**environment, **variables}
     return subprocess.run(
-        [sys.executable, "-c", code], env={**environment, **variables}, capture_output=True, text=True, check=False,
-        timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", code], env=variables, capture_output=True, text=True, check=False, timeout=120
+    )
 
 
 def test_the_engine_is_what_there_is():
@@ -25,9 +25,7 @@ def test_the_engine_is_what_there_is():
 
 
 def test_an_engine_that_does_not_exist_is_a_value_error_that_lists_those_that_do():
-    with pytest.raises(
-        ValueError, match=r"engine must be one of 'cuda', 'simulator', 'reference', got 'nonsense'"
-    ):
+    with pytest.raises(ValueError, match=r"engine must be one of 'cuda', 'simulator', 'reference', got 'nonsense'"):
         kernels.use("nonsense")
 
 
@@ -108,18 +106,14 @@ def test_a_choice_in_the_program_goes_before_the_environment(environment):
 
 
 @pytest.mark.parametrize("value", ["nonsense", "simulator"])
-def test_an_environment_that_asks_for_what_is_not_there_is_an_error_that_names_the_variable(
-    environment, value
-):
+def test_an_environment_that_asks_for_what_is_not_there_is_an_error_that_names_the_variable(environment, value):
     done = run("import kernels; kernels.add(1, 2)", environment, KERNELS_ENGINE=value)
     assert done.returncode == 1
     assert "environment variable KERNELS_ENGINE: engine" in done.stderr
 
 
 def test_the_simulator_runs_where_numba_was_told_to(environment):
-    done = run(
-        "import kernels; print(kernels.engine(), kernels.add(1, 2))", environment, NUMBA_ENABLE_CUDASIM="1"
-    )
+    done = run("import kernels; print(kernels.engine(), kernels.add(1, 2))", environment, NUMBA_ENABLE_CUDASIM="1")
     assert done.stdout.split() == ["simulator", "3"]
     assert done.stderr == ""
 
@@ -149,10 +143,10 @@ for warning in caught:
 def test_the_warning_points_at_the_line_that_called(environment, tmp_path):
     script = tmp_path / "script.py"
     script.write_text("import kernels\n\nkernels.add(1, 2)\n")
+    variables = {**without_a_gpu(environment), "PYTHONPATH": "."}
     done = subprocess.run(
-        [sys.executable, script], env={**without_a_gpu(environment), "PYTHONPATH": "."}, capture_output=True, text=True,
-        check=True, timeout=120,
-    )  # fmt: skip
+        [sys.executable, script], env=variables, capture_output=True, text=True, check=True, timeout=120
+    )
     assert f"{script}:3: ReferenceWarning" in done.stderr
 
 

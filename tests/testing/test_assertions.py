@@ -86,9 +86,7 @@ def test_shape_and_dtype_must_be_those_expected():
 
 
 @pytest.mark.parametrize("dtype", [*FLOATS, "complex64"])
-@pytest.mark.parametrize(
-    ("got", "want"), [(np.nan, 1), (1, np.nan), (np.inf, 1), (1, np.inf), (np.inf, -np.inf)]
-)
+@pytest.mark.parametrize(("got", "want"), [(np.nan, 1), (1, np.nan), (np.inf, 1), (1, np.inf), (np.inf, -np.inf)])
 def test_nan_and_infinities_must_agree_whatever_the_bound(dtype, got, want):
     got, want = np.array([got], dtype), np.array([want], dtype)
     assert "1 of 1" in failure(assert_within, got, want, np.finfo(dtype).max)
@@ -122,9 +120,7 @@ def test_mpmath_numbers_are_a_reference():
     with mpmath.workprec(100):
         exact = np.array([mpmath.exp(mpmath.mpf(t)) for t in x])
         assert 0 < assert_within(np.exp(x), exact, map_bound(1, exact, "float64")) <= 1
-        assert "3 of 3" in failure(
-            assert_within, np.exp(x) * (1 + 1e-14), exact, map_bound(1, exact, "float64")
-        )
+        assert "3 of 3" in failure(assert_within, np.exp(x) * (1 + 1e-14), exact, map_bound(1, exact, "float64"))
 
 
 def test_a_negative_bound_is_refused():
@@ -158,9 +154,7 @@ def test_the_snippet_gives_the_inputs_of_the_worst_element_back_bit_for_bit(data
     report = failure(assert_within, actual, expected, 0, function=doubled, inputs=(x, y))
     scope = {}
     snippet = report.partition("reproduce with\n")[2].splitlines()
-    exec(
-        "\n".join(line[4:] for line in snippet if "doubled" not in line and "import test" not in line), scope
-    )
+    exec("\n".join(line[4:] for line in snippet if "doubled" not in line and "import test" not in line), scope)
     for name, array in (("x1", x), ("x2", y)):
         at_worst = np.broadcast_to(array, shapes.result_shape)[index].reshape(1)
         assert_equal_bits(scope[name], at_worst, nan_payload=False)
@@ -195,9 +189,7 @@ def test_a_function_can_be_named_by_text():
 
 def test_inputs_that_do_not_broadcast_to_the_result_are_given_whole():
     matrix = np.arange(6, dtype=np.int8).reshape(2, 3)
-    report = failure(
-        assert_within, [1.0], np.zeros(1), 0, function="kernels.f", inputs=(matrix, np.zeros(2000))
-    )
+    report = failure(assert_within, [1.0], np.zeros(1), 0, function="kernels.f", inputs=(matrix, np.zeros(2000)))
     assert "x1 = array([0, 1, 2, 3, 4, 5], 'int8').reshape((2, 3))" in report
     assert "x2 = ...  # float64 of shape (2000,)" in report
 
@@ -220,9 +212,7 @@ def test_a_copy_has_equal_bits_under_any_strides(data, dtype):
 def test_zeros_of_other_sign_and_neighbours_have_other_bits():
     zero = np.zeros(3, np.float32)
     assert "3 of 3" in failure(assert_equal_bits, zero, -zero)
-    report = failure(
-        assert_equal_bits, np.float16([1, 2]), np.nextafter(np.float16([1, 2]), np.float16([1, 3]))
-    )
+    report = failure(assert_equal_bits, np.float16([1, 2]), np.nextafter(np.float16([1, 2]), np.float16([1, 3])))
     assert "1 of 2" in report
     assert "index     (1,)" in report
     assert "bits 0x4000, expected 0x4001" in report

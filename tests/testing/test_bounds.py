@@ -300,9 +300,7 @@ def test_sums_keep_their_bounds_in_sequence_and_as_a_tree(dtype, data):
     wide = x.astype(np.clongdouble if x.dtype.kind == "c" else np.longdouble)
     exact, absolute = wide.sum(), np.abs(wide).sum()
     assert_within(running_sum(x), exact, sum_bound(x.size, dtype, absolute), dtype=dtype)
-    assert_within(
-        tree_sum(x), exact, sum_bound(x.size, dtype, absolute, depth=tree_depth(x.size)), dtype=dtype
-    )
+    assert_within(tree_sum(x), exact, sum_bound(x.size, dtype, absolute, depth=tree_depth(x.size)), dtype=dtype)
 
 
 def test_a_sum_that_drops_its_tail_breaks_the_bound():

@@ -64,8 +64,7 @@ def test_a_write_to_any_cell_outside_the_array_is_caught(shape, dtype, layout):
     raw = every_cell(array).view(np.uint8).reshape(-1, np.dtype(dtype).itemsize)
     start = every_cell(array).ctypes.data
     mine = {
-        (array.ctypes.data + int(np.dot(index, array.strides)) - start) // array.itemsize
-        for index in np.ndindex(shape)
+        (array.ctypes.data + int(np.dot(index, array.strides)) - start) // array.itemsize for index in np.ndindex(shape)
     }
     assert len(mine) == math.prod(shape)
     for cell in range(len(raw)):
@@ -101,9 +100,7 @@ def test_an_overrun_by_one_is_caught_at_either_end(layout, past):
 def test_a_kernel_that_ignores_the_strides_is_caught_between_them():
     out, assert_untouched = guarded((10,), np.float32, "step")
     np.lib.stride_tricks.as_strided(out, (10,), (4,))[...] = 0
-    with pytest.raises(
-        AssertionError, match=r"5 cells outside the \(10,\) array were written, the first \+1 "
-    ):
+    with pytest.raises(AssertionError, match=r"5 cells outside the \(10,\) array were written, the first \+1 "):
         assert_untouched()
 
 

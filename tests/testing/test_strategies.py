@@ -188,9 +188,7 @@ def test_python_scalars_of_every_kind_are_drawn(kind):
 
 
 def test_a_failure_with_special_values_shrinks_to_a_small_array():
-    has_nan = find(
-        st.arrays("float32", st.shapes(), special=True), lambda x: np.isnan(x).any(), settings=SHRUNK
-    )
+    has_nan = find(st.arrays("float32", st.shapes(), special=True), lambda x: np.isnan(x).any(), settings=SHRUNK)
     assert has_nan.size < 40
 
 
