@@ -1,4 +1,4 @@
-"""``python -m kernels info | check | run | bench``."""
+"""``python -m kernels info | check | run | bench | accuracy``."""
 
 import argparse
 import json
@@ -9,7 +9,7 @@ from .command import machine
 
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m kernels", description="CUDA kernels paired with NumPy references.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{info,check,run,bench}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="{info,check,run,bench,accuracy}")
 
     info = commands.add_parser("info", help="can this machine compute on a GPU, and if not, why not")
     info.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -39,8 +39,19 @@ def _parser():
     bench.add_argument("--table", action="store_true", help="print the committed results as Markdown, and time nothing")
     bench.set_defaults(main=_bench)
 
+    accuracy = commands.add_parser("accuracy", help="the largest error of each function, by mpmath")
+    accuracy.add_argument(
+        "--only", nargs="+", default=[], metavar="NAME", help="these functions, commas or blanks between"
+    )
+    accuracy.add_argument("--json", metavar="FILE", help="write the measurements there")
+    accuracy.add_argument(
+        "--table", action="store_true", help="print the committed results as Markdown, and measure nothing"
+    )
+    accuracy.set_defaults(main=_accuracy)
+
     for command in (check, run):
         command.add_argument("--json", action="store_true", help="print JSON instead of tables")
+    for command in (check, run, accuracy):
         command.add_argument(
             "--engine", choices=("cuda", "simulator", "reference"), help="default: a GPU if there is one"
         )
@@ -136,6 +147,37 @@ def _bench(options):
     from .command import bench
 
     return bench.main(options)
+
+
+def _accuracy(options):
+    if options.table:
+        from .command import accuracy
+
+        table = accuracy.markdown()
+        if not table:
+            return _refuse(f"no results of `accuracy --json` are in {accuracy.RESULTS}")
+        print(table)
+        return 0
+    machine.prepare(options.engine, simulate=True)
+    from .command import accuracy
+    from .command.bench import save
+    from .command.run import unknown
+    from .pairing import REGISTRY
+
+    names = [name for given in options.only for name in given.split(",") if name] or accuracy.floating()
+    for name in names:
+        if name not in REGISTRY:
+            return _refuse(unknown(name, REGISTRY))
+    if not accuracy.available():
+        return _refuse("accuracy needs mpmath: pip install 'numba-kernels[test]'")
+    engine, problem = _choose(options.engine)
+    if problem:
+        return _refuse(problem)
+    found = accuracy.document(accuracy.with_progress(names, engine), engine)
+    accuracy.show(found)
+    if options.json:
+        save(found, options.json)
+    return 0
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ An explicit NUMBA_ENABLE_CUDASIM is left alone: with 0, ``pytest tests/offline``
 
 import ctypes
 import os
+from pathlib import Path
 
 import pytest
 
@@ -66,4 +67,5 @@ def rng(request):
 @pytest.fixture
 def environment():
     """The environment for a process of its own, without what chose this one's engine."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("KERNELS_", "NUMBA_"))}
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("KERNELS_", "NUMBA_"))}
+    return {**inherited, "PYTHONPATH": str(Path(__file__).parents[1])}

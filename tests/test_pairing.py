@@ -81,8 +81,8 @@ def test_every_public_name_has_a_page():
     assert not without
 
 
-def test_what_is_public_is_listed_sorted_and_once():
-    assert elementwise.__all__ == sorted(set(elementwise.__all__))
+def test_what_is_public_is_listed_once():
+    assert len(elementwise.__all__) == len(set(elementwise.__all__))
     named = {name: value for name, value in vars(elementwise).items() if inspect.isfunction(value)}
     public = {name for name, value in named.items() if value.__module__.startswith("kernels.elementwise")}
     assert public == set(elementwise.__all__)

@@ -10,6 +10,7 @@ surroundings, at all distances, of zeros, poles, branch points and limits of any
 """
 
 import datetime
+import importlib.util
 import json
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -46,7 +47,7 @@ BATCHES = 16
 #: Results that depend on how each step rounds: exact is what NumPy's steps give in the same format.
 AS_COMPUTED = {"round": {"e": "f"}}
 
-WIDER = {"e": "d", "f": "d", "F": "D", "d": "g", "D": "G"}
+WIDER = {"e": "d", "f": "d", "F": "D"}
 
 DTYPES = {"e": "float16", "f": "float32", "d": "float64", "F": "complex64", "D": "complex128"}
 
@@ -174,7 +175,7 @@ def _related(x, y, rng):
     return np.where(share & np.isfinite(almost), almost, y)
 
 
-def _in_domain(pair, inputs):
+def in_domain(pair, inputs):
     """Where all inputs lie in the intervals that the pair's bound is documented for."""
     inside = np.ones(inputs[0].shape, bool)
     for x, (low, high) in zip(inputs, pair.domain, strict=True):
@@ -227,10 +228,10 @@ def _scaled(pair, dtype, inputs, actual, exact):
     if pair.magnitude is None:
         return errors
     with np.errstate(all="ignore"):
-        wide = [x.astype(WIDER.get(x.dtype.char, x.dtype)) for x in inputs]
-        modulus = np.abs(exact)
-        unit = ulp(modulus, dtype)
-        return errors * np.minimum(1, unit / np.fmax(unit, ulp(pair.magnitude(*wide), dtype)))
+        magnitude = pair.magnitude(*(x.astype(WIDER.get(x.dtype.char, x.dtype)) for x in inputs))
+        magnitude = np.where(np.isfinite(magnitude), magnitude, 0)  # terms that overflow excuse nothing
+        unit = ulp(np.abs(exact), dtype)
+        return errors * np.minimum(1, unit / np.fmax(unit, ulp(magnitude, dtype)))
 
 
 def reference_errors(pair, loop, inputs, actual):
@@ -268,7 +269,7 @@ def measure(name, loop, inputs, actual):
         the same numbers; None where no point counts).
     """
     pair = REGISTRY[name]
-    inside = _in_domain(pair, inputs)
+    inside = in_domain(pair, inputs)
     everywhere = np.ones_like(inside)
     masks = {"domain": inside, "anywhere": everywhere}
     if not _inexact(pair, loop):
@@ -299,7 +300,7 @@ def _judged(pair, loop, inputs, actual, claimed, mask):
 def _worst(errors, mask, inputs):
     """The largest error under a mask, and where; -1 stands for less than that."""
     counted = np.flatnonzero(mask & ~np.isnan(errors))
-    if not counted.size or errors[counted].max() < 0:
+    if not counted.size or errors[counted].max() < 0:  # at -1 mpmath found no point of the batches worth counting
         return {"points": 0, "max_ulp": 0.0, "at": None}
     worst = counted[np.argmax(errors[counted])]
     return {
@@ -359,12 +360,12 @@ def _submit(pool, name, loop, points):
     inputs = hard_inputs(pair, loop, points[out], rng)
     actual = pair.function(*inputs)
     actual = actual if isinstance(actual, tuple) else (actual,)
-    # mpmath has to be asked for all points of float64, and for few of float32.
+    # mpmath has to be asked for all points of float64, and for few of float32. A stride deals the slow ones evenly.
     pieces = max(1, inputs[0].size // BATCH) if out in "dD" and _inexact(pair, loop) else 1
-    parts = np.array_split(np.arange(inputs[0].size), pieces)
-    # A stride deals easy and hard points out evenly.
-    parts = [np.arange(k, inputs[0].size, pieces) for k in range(len(parts))]
-    return [pool.submit(measure, name, loop, [x[p] for x in inputs], [a[p] for a in actual]) for p in parts]
+    return [
+        pool.submit(measure, name, loop, [x[k::pieces] for x in inputs], [a[k::pieces] for a in actual])
+        for k in range(pieces)
+    ]
 
 
 def _row(name, loop, found):
@@ -385,6 +386,11 @@ def _row(name, loop, found):
     }
 
 
+def available():
+    """Whether mpmath is installed, which only tests and this command need."""
+    return importlib.util.find_spec("mpmath") is not None
+
+
 def with_progress(names, engine):
     """`run` behind a progress bar on standard error."""
     columns = BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("{task.description}")
@@ -403,33 +409,39 @@ def document(rows, engine):
         "versions": machine.versions(),
         "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
         "engine": engine,
-        "rows": rows,
+        "rows": [_finite(row) | {"anywhere": _finite(row["anywhere"])} for row in rows],
     }
+
+
+def _finite(row):
+    """JSON has no infinity; ``float`` reads its name."""
+    return row | {"max_ulp": row["max_ulp"] if np.isfinite(row["max_ulp"]) else "inf"}
 
 
 def exceeded(rows):
     """The rows whose error in the domain is above the documented bound."""
-    return [row for row in rows if not row["max_ulp"] <= row["bound"]]
+    return [row for row in rows if float(row["max_ulp"]) > row["bound"]]
 
 
 def show(found, console=None):
     """Print a line for each loop, and below those that exceed their bound."""
     console = console or Console()
-    table = Table("function", "loop", "points", "max ULP", "bound", "at", "anywhere", "at", box=SIMPLE)
+    table = Table("function", "loop", "points", "bound", "max ULP", "at", "anywhere", "at", box=SIMPLE)
     for row in found["rows"]:
-        anywhere = row["anywhere"]
-        table.add_row(
-            row["function"], row["loop"], str(anywhere["points"]), f"{row['max_ulp']:.4g}", f"{row['bound']:.4g}",
-            ", ".join(row["at"] or ()), f"{anywhere['max_ulp']:.4g}", ", ".join(anywhere["at"] or ()),
-        )  # fmt: skip
+        cells = (f"{row['bound']:.4g}", *_shown(row), *_shown(row["anywhere"]))
+        table.add_row(row["function"], row["loop"], str(row["anywhere"]["points"]), *cells)
     console.print(table)
     for row in exceeded(found["rows"]):
         console.print(
-            f"{row['function']} {row['loop']}: {row['max_ulp']:.6g} ULP at {', '.join(row['at'])}, "
+            f"{row['function']} {row['loop']}: {float(row['max_ulp']):.6g} ULP at {', '.join(row['at'])}, "
             f"documented {row['bound']:.6g}",
             highlight=False,
             markup=False,
         )
+
+
+def _shown(found):
+    return f"{float(found['max_ulp']):.4g}", ", ".join(found["at"] or ())
 
 
 # --- the table of the documentation ------------------------------------------------------------------------------
@@ -441,49 +453,55 @@ def results(folder=RESULTS):
 
 
 def markdown(folder=RESULTS):
-    """Two tables for each card: errors beside their bounds, and what is larger outside the domain."""
-    return "\n\n".join(_tables(found) for found in results(folder))
+    """For each card a table of errors beside their bounds, and one of what is larger outside the domain."""
+    return "\n\n".join(tables(found) for found in results(folder))
 
 
-def _tables(found):
-    versions = ", ".join(f"{name} {found['versions'][name]}" for name in ("numba-cuda", "numpy", "scipy"))
-    caption = f"{found['card'] or found['engine']}, driver {found['driver'] or 'none'}, {found['date']}; {versions}."
+def tables(found):
+    """The tables of what `document` returns."""
     by_function = {}
     for row in found["rows"]:
         by_function.setdefault(row["function"], {}).setdefault(row["dtype"], []).append(row)
-    header = ["function", "inputs from", *DTYPES.values()]
-    lines = [
-        [f"`{name}`", _domain(name), *(_cell(rows.get(d)) for d in DTYPES.values())]
+    errors = [
+        [f"`{name}`", _domain(name), *(_cell(rows.get(dtype)) for dtype in DTYPES.values())]
         for name, rows in by_function.items()
     ]
     outside = [
-        [f"`{row['function']}`", row["dtype"], f"{row['anywhere']['max_ulp']:.3g}", _places(row["anywhere"])]
+        [f"`{row['function']}`", row["dtype"], f"{float(row['anywhere']['max_ulp']):.3g}", _place(row["anywhere"])]
         for row in found["rows"]
-        if row["anywhere"]["max_ulp"] > max(row["bound"], row["max_ulp"])
+        if float(row["anywhere"]["max_ulp"]) > max(row["bound"], float(row["max_ulp"]))
     ]
-    text = f"{caption}\n\n{_grid(header, lines)}"
+    parts = [_caption(found), _grid(["function", "inputs in", *DTYPES.values()], errors)]
     if outside:
-        text += "\n\nOutside of these intervals the error is larger than the bound here:\n\n" + _grid(
-            ["function", "dtype", "ULP", "at"], outside
-        )
-    return text
+        parts += [
+            "Outside of these intervals the error goes beyond the bound in:",
+            _grid(["function", "dtype", "ULP", "at"], outside),
+        ]
+    return "\n\n".join(parts)
+
+
+def _caption(found):
+    versions = ", ".join(f"{name} {found['versions'][name]}" for name in ("numba-cuda", "numpy", "scipy"))
+    where = f"{found['card']}, driver {found['driver']}" if found["card"] else f"Engine {found['engine']}"
+    return f"{where}, {found['date']}; {versions}."
 
 
 def _domain(name):
-    domain = REGISTRY[name].domain if name in REGISTRY else ()
-    return " × ".join(dict.fromkeys(f"[{low:g}, {high:g}]" for low, high in domain))
+    intervals = REGISTRY[name].domain if name in REGISTRY else ()
+    return ", ".join(dict.fromkeys(f"[{low:g}, {high:g}]" for low, high in intervals))
 
 
 def _cell(rows):
+    """Error and bound of the worst of the loops over one dtype."""
     if not rows:
         return ""
-    worst = max(rows, key=lambda row: row["max_ulp"])
-    if not worst["bound"] and not worst["max_ulp"]:
+    worst = max(rows, key=lambda row: float(row["max_ulp"]))
+    if not worst["bound"] and not float(worst["max_ulp"]):
         return "exact"
-    return f"{worst['max_ulp']:.4g} / {worst['bound']:.4g}"
+    return f"{float(worst['max_ulp']):.4g} / {worst['bound']:.4g}"
 
 
-def _places(found):
+def _place(found):
     return ", ".join(f"`{x}`" for x in found["at"] or ())
 
 

@@ -17,7 +17,7 @@ if not SIMULATED:
     from .scalar import complex_value, convert, scalar_type, unpack, unwrapped
 
 
-def loader(kinds, width):
+def loader(kinds, width, aligned=False):
     """``load(operands, offsets)``: a tuple of `width` lanes, each a tuple of NumPy scalars, one an operand.
 
     Parameters
@@ -26,6 +26,8 @@ def loader(kinds, width):
         One per operand.
     width : int
         Elements a lane tuple spans. A pointer must be aligned to `width` elements (at most 16 bytes).
+    aligned : bool
+        Whether a single element of 16 bytes is aligned to them too, rather than to 8.
     """
 
     def twin(operands, offsets):
@@ -54,7 +56,7 @@ def loader(kinds, width):
                     continue
                 address = _address(context, builder, value, offset, offset_type)
                 count = width if kind == "vector" else 1
-                column = _load(context, builder, address, native, count)
+                column = _load(context, builder, address, native, count, aligned)
                 columns.append(column * (width // count))
             rows = [context.make_tuple(builder, lane, row) for row in zip(*columns, strict=True)]
             return context.make_tuple(builder, lanes, rows)
@@ -64,7 +66,7 @@ def loader(kinds, width):
     return load
 
 
-def storer(width):
+def storer(width, aligned=False):
     """``store(outs, offsets, lanes)``: lane j's results go to element ``at + j`` of each array."""
 
     def twin(outs, offsets, lanes):
@@ -84,7 +86,7 @@ def storer(width):
                     value = builder.extract_value(row, k) if several else row
                     column.append(convert(context, builder, value, row_type[k] if several else row_type, native))
                 target, offset = builder.extract_value(args[0], k), builder.extract_value(args[1], k)
-                _store(context, builder, _address(context, builder, target, offset, offsets[k]), native, column)
+                _store(context, builder, _address(context, builder, target, offset, offsets[k]), native, column, aligned)
             return context.get_dummy_value()
 
         return types.void(outs, offsets, lanes), codegen
@@ -225,8 +227,8 @@ if not SIMULATED:
                 vector = builder.insert_element(vector, word, ir.Constant(ir.IntType(32), w))
             return vector
 
-    def _load(context, builder, address, native, width):
-        if width == 1:
+    def _load(context, builder, address, native, width, aligned):
+        if width == 1 and not (aligned and native == types.complex128):
             return [context.unpack_value(builder, native, address)]
         packing = _Packing(context, native, width)
         words = builder.load(builder.bitcast(address, packing.carrier.as_pointer()), align=packing.size)
@@ -237,8 +239,8 @@ if not SIMULATED:
         model = context.data_model_manager[native]
         return [model.from_data(builder, component) for component in components]
 
-    def _store(context, builder, address, native, values):
-        if len(values) == 1:
+    def _store(context, builder, address, native, values, aligned):
+        if len(values) == 1 and not (aligned and native == types.complex128):
             context.pack_value(builder, native, values[0], address)
             return
         packing = _Packing(context, native, len(values))

@@ -25,15 +25,15 @@ def _index_type(long):
 
 
 @functools.lru_cache(maxsize=8192)
-def contiguous(f, kinds, n_out, width, long):
+def contiguous(f, kinds, n_out, width, aligned, long):
     """Kernel of ``y = f(lane)`` over operands that are one run of memory each; `width` elements a thread.
 
     The last n % width elements have a thread each. (NVVM unrolls a loop over them in one thread: the PTX of add
     grew from 4.2 to 5.8 kB, that of sin from 24 to 34 kB.)
     """
     index = _index_type(long)
-    load, load_one = loader(kinds, width), loader(kinds, 1)
-    store, store_one = storer(width), storer(1)
+    load, load_one = loader(kinds, width, aligned), loader(kinds, 1)
+    store, store_one = storer(width, aligned), storer(1)
     apply, apply_one = lanewise(f, width), lanewise(f, 1)
     ins_at, outs_at = along(kinds), along(("vector",) * n_out)
 

@@ -66,7 +66,8 @@ def plan(f, sources, mask, targets, shape):
 def _run(f, sources, targets, strides, n, width):
     kinds = tuple(map(_kind, sources, strides))
     long = n >= 2**31
-    kernel = contiguous(f, kinds, len(targets), width, long)
+    aligned = all(x.by_value or x.alignment % VECTOR == 0 for x in (*sources, *targets))
+    kernel = contiguous(f, kinds, len(targets), width, aligned, long)
     signature = _signature((n,), long, sources, targets)
     return Plan(Launcher(kernel, signature), (n,), _blocks(n // width + n % width))
 

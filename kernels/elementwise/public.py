@@ -377,6 +377,6 @@ def _compiled(mapping, loop):
     ins, outs = (tuple(map(np.dtype, part)) for part in loop.split("->"))
     f = call(mapping.scalar(ins), ins, outs)
     width = VECTOR // max(d.itemsize for d in ins + outs)
-    kernel = contiguous(f, ("vector",) * len(ins), len(outs), width, False)
+    kernel = contiguous(f, ("vector",) * len(ins), len(outs), width, True, False)
     pointers = [types.Tuple([types.CPointer(from_dtype(d)) for d in group]) for group in (ins, outs)]
     return [(f"{mapping.name} {loop}", kernel, (types.uint32, *pointers))]

@@ -373,7 +373,8 @@ def test_a_call_returns_before_a_busy_stream_is_done_and_is_ordered_behind_it(to
 def test_the_current_stream_of_torch_is_honoured(torch):
     stream = torch.cuda.Stream()
     x = torch.zeros(N, device="cuda")
-    kernels.add(x, 1)
+    with torch.cuda.stream(stream):
+        kernels.add(x, 1)  # compiles, and leaves a block in PyTorch's pool of this stream
     torch.cuda.synchronize()
     busy(torch, stream)
     with torch.cuda.stream(stream):
@@ -388,7 +389,8 @@ def test_the_current_stream_of_torch_is_honoured(torch):
 def test_the_current_stream_of_cupy_is_honoured(cupy, torch):
     stream = torch.cuda.Stream()
     x = cupy.zeros(N, np.float32)
-    kernels.add(x, 1)
+    with cupy.cuda.ExternalStream(stream.cuda_stream):
+        kernels.add(x, 1)  # compiles, and leaves a block in CuPy's pool of this stream
     torch.cuda.synchronize()
     busy(torch, stream)
     with cupy.cuda.ExternalStream(stream.cuda_stream):
@@ -452,12 +454,13 @@ def test_memory_is_not_reused_before_the_stream_that_reads_it_is_done(torch):
     assert all(np.array_equal(other.copy_to_host(), np.full(N, 100.0)) for other in others)
 
 
-def test_a_result_outlives_the_stream_it_was_made_on(torch):
+def test_a_result_outlives_the_stream_it_was_made_on():
     source = cuda.to_device(np.ones(N, np.float32))
     results = []
     for _ in range(5):
-        stream = torch.cuda.Stream()
+        stream = cuda.stream()
         results.append(kernels.add(source, 1, stream=stream))
+        stream.synchronize()
         del stream
         gc.collect()
     cuda.synchronize()

@@ -297,10 +297,12 @@ def test_an_error_does_not_spoil_the_next_call():
     assert np.array_equal(kernels.add(X, X), X + X)
 
 
-def test_a_full_interpreter_reports_an_error_in_one_traceback():
+def test_a_full_interpreter_reports_an_error_in_one_traceback(environment):
     """What a user sees is the error itself, not an error met while handling another."""
     code = "import kernels; kernels.add('text', 1)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    run = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
     assert run.returncode == 1
     assert run.stderr.strip().splitlines()[-1].startswith("TypeError: x1 must be")
     assert run.stderr.count("Traceback") == 1

