@@ -242,9 +242,16 @@ def entropy(x, y):
     return x * mp.log(x / y) if x > 0 and y > 0 else mp.nan
 
 
+def arctan2(y, x):
+    """Angle of (x, y), where y is not a zero, whose sign mpmath does not keep."""
+    return mp.atan2(y, x) if y else mp.nan
+
+
 def angle(x):
-    """Angle in the complex plane."""
-    return mp.arg(x) if isinstance(x, mp.mpc) else mp.mpf(0) if x > 0 else +mp.pi
+    """Angle in the complex plane; of a real number by its sign."""
+    if isinstance(x, mp.mpc):
+        return mp.arg(x)
+    return mp.nan if x == 0 else mp.mpf(0) if x > 0 else +mp.pi
 
 
 FUNCTIONS = {
@@ -332,7 +339,7 @@ FUNCTIONS = {
     "arcsin": mp.asin,
     "arccos": mp.acos,
     "arctan": arctan,
-    "arctan2": mp.atan2,
+    "arctan2": arctan2,
     "hypot": mp.hypot,
     "sinh": mp.sinh,
     "cosh": mp.cosh,

@@ -26,7 +26,10 @@ def floor_divide(x, y):
     """floor(x / y), found from the exact remainder; x / 0 is IEEE's quotient."""
     if y == 0:
         return divide(x, y)
-    q = divide(x - np.remainder(x, y), y)
+    r = np.fmod(x, y)
+    q = divide(x - r, y)
+    if r != 0 and (r < 0) != (y < 0):
+        q = q - 1.0
     if q == 0:
         return np.copysign(q, divide(x, y))
     whole = np.floor(q)
@@ -189,7 +192,7 @@ def nextafter_half(x, y):
         return x + step
     if np.fabs(x) > 6.103515625e-05 and scale(x * 0 + 1, exponent(x)) == np.fabs(x):
         return x - step * 0.5
-    return x - step
+    return np.copysign(x - step, x)
 
 
 @device_function

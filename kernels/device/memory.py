@@ -86,7 +86,9 @@ def storer(width, aligned=False):
                     value = builder.extract_value(row, k) if several else row
                     column.append(convert(context, builder, value, row_type[k] if several else row_type, native))
                 target, offset = builder.extract_value(args[0], k), builder.extract_value(args[1], k)
-                _store(context, builder, _address(context, builder, target, offset, offsets[k]), native, column, aligned)
+                _store(
+                    context, builder, _address(context, builder, target, offset, offsets[k]), native, column, aligned
+                )
             return context.get_dummy_value()
 
         return types.void(outs, offsets, lanes), codegen

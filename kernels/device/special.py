@@ -274,7 +274,11 @@ def _boxcox(log_x, lmbda):
 @device_function
 def inv_boxcox(x, lmbda):
     """``(1 + lmbda x)**(1 / lmbda)``, exp(x) where lmbda = 0."""
-    return np.exp(x) if lmbda == 0 else np.exp(np.log1p(lmbda * x) / lmbda)
+    if lmbda == 0:
+        return np.exp(x)
+    if np.isinf(lmbda * x) and lmbda > 0 and x > 0:
+        return np.exp((np.log(lmbda) + np.log(x)) / lmbda)
+    return np.exp(np.log1p(lmbda * x) / lmbda)
 
 
 @device_function
@@ -285,6 +289,8 @@ def inv_boxcox1p(x, lmbda):
     y = lmbda * x
     if np.abs(y) < (1e-30 if is_single(y) else 1e-154):
         return np.expm1(x)
+    if np.isinf(y) and lmbda > 0 and x > 0:
+        return np.expm1((np.log(lmbda) + np.log(x)) / lmbda)
     return np.expm1(np.log1p(y) / lmbda)
 
 

@@ -80,10 +80,10 @@ float_power = from_ufunc(
 )
 negative = from_ufunc(np.negative, "The opposite.", "y = -x.")
 positive = from_ufunc(np.positive, "The number itself.", "y = +x.")
-absolute = from_ufunc(np.absolute, "Absolute value.", "y = |x|; of a complex x, its modulus.", ulps=(3, 2))
+absolute = from_ufunc(np.absolute, "Absolute value.", "y = abs(x); of a complex x, its modulus.", ulps=(3, 2))
 abs = absolute
-fabs = from_ufunc(np.fabs, "Absolute value, in floating point.", "y = |x|.")
-sign = from_ufunc(np.sign, "Sign.", "y = -1, 0 or 1; of a complex x, x / |x|; NaN stays.", ulps=(0, 0, 8))
+fabs = from_ufunc(np.fabs, "Absolute value, in floating point.", "y = abs(x).")
+sign = from_ufunc(np.sign, "Sign.", "y = -1, 0 or 1; of a complex x, x / abs(x); NaN stays.", ulps=(0, 0, 8))
 reciprocal = from_ufunc(
     np.reciprocal,
     "Reciprocal.",
@@ -97,14 +97,14 @@ conj = conjugate
 gcd = from_ufunc(
     np.gcd,
     "Greatest common divisor.",
-    "The largest integer that divides |x1| and |x2|; Euclid's algorithm.",
+    "The largest integer that divides both; Euclid's algorithm.",
     flops=20,
     example=((12, 9), (18, 6)),
 )
 lcm = from_ufunc(
     np.lcm,
     "Least common multiple.",
-    "|x1 x2| / gcd(x1, x2), modulo 2^bits.",
+    "abs(x1 x2) / gcd(x1, x2), modulo 2^bits.",
     flops=22,
     example=((12, 9), (18, 6)),
 )

@@ -19,7 +19,7 @@ TO_BOOL = dict.fromkeys(FLOATS, "?")
     np.where,
     "y = x where condition, else y.",
     source=NUMPY.format("where"),
-    mask=1,
+    fixed={"condition": "?"},
     domain=((0, 2), INNER, INNER),
     example=((True, False), (1, 2), (3, 4)),
 )
@@ -176,28 +176,36 @@ def nan_to_num(x, nan=0, posinf=None, neginf=None):
 def round_reference(x, decimals):
     """NumPy rounds to one number of decimals at a time."""
     result = np.empty(np.broadcast(x, decimals).shape, x.dtype)
-    whole = np.broadcast_to(decimals.real.astype(int), result.shape)
-    x = np.broadcast_to(x, result.shape)
-    for d in np.unique(whole):
-        np.copyto(result, np.round(x, int(d)), where=whole == d)
+    x, decimals = np.broadcast_arrays(x, decimals)
+    for d in np.unique(decimals):
+        np.copyto(result, np.round(x, int(d)), where=decimals == d)
     return result
+
+
+#: 10 to this power is beyond all that a float64 can hold, and so are more decimals than these.
+MOST_DECIMALS = 324
 
 
 def _round_integer(x, decimals):
     if decimals >= 0:
         return x
+    if decimals < -20:
+        return x * 0
     scale = x * 0 + 1
     for _ in range(int(-decimals)):
-        scale = scale * 10
+        wider = scale * 10
+        if np.floor_divide(wider, 10) != scale:
+            return x * 0  # a multiple of what the dtype cannot hold
+        scale = wider
     below = np.floor_divide(x, scale)
-    twice = 2 * (x - below * scale)
-    if twice > scale or (twice == scale and np.remainder(below, 2) == 1):
+    rest = x - below * scale
+    if rest > scale - rest or (rest == scale - rest and np.remainder(below, 2) == 1):
         below = below + 1
     return below * scale
 
 
 def _round_complex(z, decimals):
-    return make_complex(round(z.real, decimals.real), round(z.imag, decimals.real))
+    return make_complex(round(z.real, decimals), round(z.imag, decimals))
 
 
 @elementwise(
@@ -209,13 +217,15 @@ def _round_complex(z, decimals):
     ulps=(1.5, 1.5, 3),
     domain=(INNER, (0, 3)),
     example=((1.25, 2.567, -0.5), 1),
+    fixed={"decimals": np.dtype(np.int64).char},
     of_integers=_round_integer,
     of_complex=_round_complex,
 )
 def round(x, decimals=0):
     """Nearest number with so many decimals."""
     scale = like(1.0, x)
-    for _ in range(int(np.fabs(decimals))):
+    many = np.absolute(decimals)
+    for _ in range(int(many if many < MOST_DECIMALS else many * 0 + MOST_DECIMALS)):
         scale = scale * 10
     return np.rint(x * scale) / scale if decimals >= 0 else np.rint(x / scale) * scale
 

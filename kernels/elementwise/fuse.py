@@ -120,7 +120,7 @@ def _result_dtypes(function, dtypes):
         sample = function(*(d(1) if isinstance(d, type) else compute_dtype(d).type(1) for d in dtypes))
     values = sample if isinstance(sample, tuple) else (sample,)
     strong = [d for d in dtypes if not isinstance(d, type)]
-    half = strong and all(d == np.float16 for d in strong if d.kind in "fc")
+    half = bool(strong) and np.result_type(*strong) == np.float16
     found = []
     for value in values:
         d = np.asarray(value).dtype if isinstance(value, np.generic | bool) else np.result_type(value, *strong)

@@ -21,7 +21,7 @@ logical_or = from_ufunc(np.logical_or, "Whether one is nonzero.", "y = x1 or x2.
 logical_xor = from_ufunc(np.logical_xor, "Whether just one is nonzero.", "y = x1 xor x2.", example=PAIR)
 logical_not = from_ufunc(np.logical_not, "Whether a number is zero.", "y = not x.", example=((0, 1),))
 bitwise_and = from_ufunc(np.bitwise_and, "Bits set in both.", "y = x1 & x2.", example=PAIR)
-bitwise_or = from_ufunc(np.bitwise_or, "Bits set in either.", "y = x1 | x2.", example=PAIR)
+bitwise_or = from_ufunc(np.bitwise_or, "Bits set in either.", "y = x1 or x2, bit by bit.", example=PAIR)
 bitwise_xor = from_ufunc(np.bitwise_xor, "Bits set in just one.", "y = x1 ^ x2.", example=PAIR)
 invert = from_ufunc(np.invert, "Every bit flipped.", "y = ~x; of booleans, not x.", example=((0, 1),))
 bitwise_not = invert
@@ -31,4 +31,6 @@ left_shift = from_ufunc(
 )
 right_shift = from_ufunc(np.right_shift, "Bits moved down.", "y = floor(x1 / 2^x2).", example=PAIR)
 bitwise_left_shift, bitwise_right_shift = left_shift, right_shift
-bitwise_count = from_ufunc(np.bitwise_count, "Number of one bits of |x|.", "Population count.", example=((7, 8),))
+bitwise_count = from_ufunc(
+    np.bitwise_count, "Number of one bits of the magnitude.", "Population count.", example=((7, 8),)
+)

@@ -17,11 +17,14 @@ from ..device.instructions import SIMULATED
 from ..device.scalar import call
 from ..runtime import memory
 from ..runtime.arrays import (
+    DTYPES,
     DeviceMismatchError,
     Operand,
     Pointer,
     contiguous_strides,
+    described,
     empty,
+    folds,
     operand,
     placement,
     result,
@@ -130,8 +133,8 @@ def _output(y, name):
     y = operand(y, name)
     if not y.writable:
         raise ValueError(f"{name} is read-only")
-    if any(n > 1 and s == 0 for n, s in zip(y.shape, y.strides, strict=True)):
-        raise ValueError(f"{name} has several elements in one place (a zero stride)")
+    if folds(y.shape, y.strides):
+        raise ValueError(f"{name} has several elements in one place (strides {y.strides} of elements)")
     return y
 
 
@@ -143,7 +146,7 @@ class Loop:
     def __init__(self, mapping, dtypes, dtype, casting):
         self.ins, self.outs = mapping.resolve(dtypes, dtype, casting)
         scalar = mapping.scalar(self.ins)
-        if scalar is None:
+        if scalar is None or any(d not in DTYPES for d in map(np.dtype, (*self.ins, *self.outs))):
             listed = ", ".join(f"{name}: {t}" for name, t in zip(mapping.parameters, self.ins, strict=True))
             raise TypeError(f"{mapping.name} is not defined for these dtypes ({listed})")
         self.f = call(scalar, self.ins, self.outs)
@@ -347,7 +350,12 @@ def _overlap(x, y):
         return False
     (a, b), (c, d) = (span(z.shape, z.strides) for z in (x, y))
     m, n = x.dtype.itemsize, y.dtype.itemsize
-    return x.pointer + a * m < y.pointer + d * n and y.pointer + c * n < x.pointer + b * m
+    if x.pointer + a * m >= y.pointer + d * n or y.pointer + c * n >= x.pointer + b * m:
+        return False
+    try:
+        return np.shares_memory(described(x), described(y), max_work=1000)
+    except np.exceptions.TooHardError:
+        return True
 
 
 def _apart(x, targets, device, stream):

@@ -194,7 +194,7 @@ def elementwise(
     flops=1.0,
     domain=None,
     example=None,
-    mask=0,
+    fixed=None,
     to=None,
     fill=None,
     of_integers=None,
@@ -213,8 +213,8 @@ def elementwise(
         As in `from_ufunc`.
     source : str
         Paper or standard.
-    mask : int
-        Number of leading inputs that are booleans, whatever the loop (`where`).
+    fixed : dict, optional
+        Parameter -> dtype character, of inputs that have one whatever the loop (the condition of `where`).
 
     to : dict, optional
         Dtype character of a loop -> that of its result, where they differ.
@@ -235,7 +235,8 @@ def elementwise(
         signature = inspect.signature(function)
         parameters = tuple(signature.parameters)
         defaults = tuple(p.default for p in signature.parameters.values() if p.default is not p.empty)
-        nin = len(parameters)
+        kept = fixed or {}
+        first = next(k for k, p in enumerate(parameters) if p not in kept)
         inner = device_function(_without_defaults(function))
         by_kind = {
             kind: device_function(special)
@@ -244,15 +245,15 @@ def elementwise(
             if special
         }
         results = {c: c for c in loops} | (to or {})
-        listed = tuple(f"{'?' * mask}{c * (nin - mask)}->{results[c]}" for c in loops)
+        listed = tuple("".join(kept.get(p, c) for p in parameters) + f"->{results[c]}" for c in loops)
 
         def scalar(ins):
-            return by_kind.get(ins[-1].kind, inner) if ins in allowed else None
+            return by_kind.get(ins[first].kind, inner) if ins in allowed else None
 
-        allowed = {(np.dtype(bool),) * mask + (np.dtype(c),) * (nin - mask) for c in loops}
+        allowed = {tuple(np.dtype(kept.get(p, c)) for p in parameters) for c in loops}
 
         def resolve(dtypes, dtype, casting):
-            return _homogeneous(function.__name__, parameters, dtypes, results, dtype, casting, mask)
+            return _homogeneous(function.__name__, parameters, dtypes, results, dtype, casting, kept)
 
         mapping = Mapping(function.__name__, parameters, 1, resolve, scalar, reference)
         summary = inspect.getdoc(function).splitlines()[0]
@@ -270,27 +271,27 @@ def _without_defaults(function):
     return plain
 
 
-def _homogeneous(name, parameters, dtypes, loops, dtype, casting, mask):
+def _homogeneous(name, parameters, dtypes, loops, dtype, casting, fixed):
     """The first loop that holds what the inputs promote to, as `numpy.result_type` promotes.
 
     `loops` maps the character of the inputs' dtype to that of the result's.
     """
+    free = [(p, d) for p, d in zip(parameters, dtypes, strict=False) if p not in fixed]
+    weak = all(isinstance(d, type) for _, d in free)
     if dtype is None:
-        wanted = np.result_type(*(d(0) if isinstance(d, type) else d for d in dtypes[mask:]))
-        if all(isinstance(d, type) for d in dtypes[mask:]):
-            wanted = np.result_type(*(np.dtype(d) for d in dtypes[mask:]))
+        wanted = np.result_type(*(d(0) if isinstance(d, type) and not weak else d for _, d in free))
         fitting = [np.dtype(c) for c in loops if np.can_cast(wanted, np.dtype(c), "safe")]
     else:
+        wanted = dtype
         fitting = [np.dtype(c) for c, result in loops.items() if np.dtype(result) == dtype]
     if not fitting:
-        raise TypeError(f"{name} is not defined for dtype {wanted if dtype is None else dtype}")
+        raise TypeError(f"{name} is not defined for dtype {wanted}")
     found = fitting[0]
-    for parameter, d in zip(parameters[mask:], dtypes[mask:], strict=False):
-        given = np.result_type(d(0)) if isinstance(d, type) else d
-        if not isinstance(d, type) and not np.can_cast(given, found, casting):
-            raise TypeError(f"{parameter} has dtype {given}, which casting={casting!r} does not turn into {found}")
-    characters = {np.dtype(c): np.dtype(result) for c, result in loops.items()}
-    return (np.dtype(bool),) * mask + (found,) * (len(dtypes) - mask), (characters[found],)
+    for parameter, d in free:
+        if not isinstance(d, type) and not np.can_cast(d, found, casting):
+            raise TypeError(f"{parameter} has dtype {d}, which casting={casting!r} does not turn into {found}")
+    results = {np.dtype(c): np.dtype(result) for c, result in loops.items()}
+    return tuple(np.dtype(fixed.get(p, found)) for p in parameters), (results[found],)
 
 
 def _in_simulated_kernel():

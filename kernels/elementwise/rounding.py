@@ -14,7 +14,7 @@ isnan = from_ufunc(np.isnan, "Whether a number is NaN.", "A complex x: either pa
 isinf = from_ufunc(np.isinf, "Whether a number is infinite.", "A complex x: either part.", example=NUMBERS)
 isfinite = from_ufunc(np.isfinite, "Whether a number is finite.", "A complex x: both parts.", example=NUMBERS)
 signbit = from_ufunc(np.signbit, "Whether the sign bit is set.", "True of -0.0 too.", example=NUMBERS)
-copysign = from_ufunc(np.copysign, "Magnitude of one number, sign of another.", "y = |x1| with the sign bit of x2.")
+copysign = from_ufunc(np.copysign, "Magnitude of one number, sign of another.", "y = abs(x1) with the sign bit of x2.")
 nextafter = from_ufunc(np.nextafter, "Next floating-point number.", "The neighbour of x1 on the side of x2.")
 spacing = from_ufunc(
     np.spacing, "Distance to the next floating-point number.", "The next number away from zero, less x."
@@ -22,7 +22,7 @@ spacing = from_ufunc(
 frexp = from_ufunc(
     np.frexp,
     "Mantissa and exponent.",
-    "x = y1 2^y2 with 1/2 <= |y1| < 1; y2 = 0 where x is 0, infinite or NaN.",
+    "x = y1 2^y2 with 1/2 <= abs(y1) < 1; y2 = 0 where x is 0, infinite or NaN.",
     flops=3,
 )
 ldexp = from_ufunc(

@@ -62,6 +62,32 @@ def span(shape, strides):
     return sum(min(step, 0) for step in steps), 1 + sum(max(step, 0) for step in steps)
 
 
+@functools.lru_cache(maxsize=4096)
+def folds(shape, strides):
+    """Whether elements may share a place: an axis whose stride does not clear what the smaller ones reach."""
+    reach = 0
+    for stride, n in sorted((abs(s), n) for s, n in zip(strides, shape, strict=True) if n > 1):
+        if stride <= reach:
+            return True
+        reach += (n - 1) * stride
+    return False
+
+
+class _Described:
+    """Where an operand's memory is, as NumPy's array interface."""
+
+    def __init__(self, x):
+        steps = tuple(s * x.dtype.itemsize for s in x.strides)
+        self.__array_interface__ = {
+            "data": (x.pointer, True), "shape": x.shape, "strides": steps, "typestr": x.dtype.str, "version": 3,
+        }  # fmt: skip
+
+
+def described(x):
+    """A NumPy array over an operand's addresses, to be asked where it is; nothing may be read through it."""
+    return np.asarray(_Described(x))
+
+
 def operand(value, name):
     """The `Operand` of any argument that stands for an array.
 
@@ -75,6 +101,9 @@ def operand(value, name):
         return Operand(name, "python", value, _WEAK_DTYPES[type(value)], (), (), weak=weak)
     if isinstance(value, np.ndarray | np.generic | list | tuple):
         return _host(value, name, "numpy")
+    if isinstance(value, int | float | complex):  # an IntEnum, say
+        base = next(kind for kind in (int, float, complex) if isinstance(value, kind))
+        return Operand(name, "python", base(value), _WEAK_DTYPES[base], (), (), weak=base)
     library = _library(type(value))
     if library == "torch":
         return _torch(value, name)

@@ -4,6 +4,7 @@ Nothing here is asked before the first call: importing touches no driver.
 """
 
 import os
+import sys
 import warnings
 
 from numba import cuda
@@ -99,6 +100,14 @@ class use:
         _chosen = self._former
 
 
+def _outside():
+    """Stack level, as `warnings.warn` counts in `engine`, of the first frame that is not this package's."""
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back and frame.f_globals.get("__name__", "").partition(".")[0] == __name__.partition(".")[0]:
+        level, frame = level + 1, frame.f_back
+    return level
+
+
 def engine():
     """Name of the engine that the next call runs on: "cuda", "simulator" or "reference".
 
@@ -132,6 +141,6 @@ def engine():
             f"no GPU, so NumPy references compute the results ({gpu_problem()}). "
             "`python -m kernels info` says what to do; kernels.use('reference') silences this.",
             ReferenceWarning,
-            stacklevel=3,
+            stacklevel=_outside(),
         )
     return "reference"

@@ -16,7 +16,7 @@ def assert_within(
     inputs=(),
     reproduce=None,
 ):
-    """Assert that every element is within its error bound, |actual - expected| <= bound.
+    """Assert that every element is within its error bound, ``|actual - expected| <= bound``.
 
     Parameters
     ----------

@@ -439,7 +439,7 @@ def condition_bound(ulps, exact, dtype, *, condition, input_error):
     dtype : dtype
         Of the result.
     condition : array_like
-        Condition number at x: 1 for a product's factor, |x| for exp, 1 / |log x| for log. Where f(x) = 0 and
+        Condition number at x: 1 for a product's factor, ``|x|`` for exp, ``1 / |log x|`` for log. Where f(x) = 0 and
         it is infinite, use ``map_bound(ulps, exact, dtype) + abs(derivative * x) * input_error`` instead.
     input_error : array_like
         Relative error of x, such as ``gamma(k, dtype)`` after k operations.
