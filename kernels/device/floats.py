@@ -202,4 +202,4 @@ def spacing_half(x):
         return np.fabs(x) * 0.0
     if x == 65504:
         return x * np.inf
-    return nextafter_half(x, np.inf) - x
+    return nextafter_half(x, np.fabs(x) * 0 + np.inf) - x
