@@ -178,11 +178,14 @@ def half_step(x):
 
 @device_function
 def nextafter_half(x, y):
-    """`nextafter` of float16s that are held as float32s; 65504 + 32 rounds to infinity after."""
+    """`nextafter` of float16s that are held as float32s; 65504 + 32 rounds to infinity after.
+
+    Of equal zeros NumPy's float16 returns `x`, and of wider dtypes, like C, `y`.
+    """
     if np.isnan(x) or np.isnan(y):
         return x + y
     if x == y:
-        return y
+        return x
     if x == 0:
         return np.copysign(_HALF_TINY, y)
     if np.isinf(x):

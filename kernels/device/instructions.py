@@ -5,6 +5,8 @@ instruction, a wide load. Each is declared with its twin, plain Python of the sa
 runs in its place.
 """
 
+import threading
+
 from numba import config
 
 #: Whether Numba runs kernels in its simulator (``NUMBA_ENABLE_CUDASIM=1``). Numba decides when it is imported.
@@ -22,6 +24,11 @@ def instruction(twin):
         return intrinsic(define)
 
     return declare
+
+
+def in_simulated_kernel():
+    """Whether the simulator is running a kernel in this thread: one Python thread is one CUDA thread there."""
+    return SIMULATED and type(threading.current_thread()).__name__ == "BlockThread"
 
 
 def device_function(function):

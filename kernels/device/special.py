@@ -263,9 +263,9 @@ def boxcox1p(x, lmbda):
 
 @device_function
 def _boxcox(log_x, lmbda):
-    if np.abs(lmbda) < 1e-19:
-        return log_x
     y = lmbda * log_x
+    if np.abs(lmbda) < 1e-19 or np.abs(y) < (1e-30 if is_single(y) else 1e-290):
+        return log_x
     if y < (88.0 if is_single(y) else 709.0) or np.isinf(y):
         return np.expm1(y) / lmbda
     return np.copysign(like(1.0, y), lmbda) * np.exp(y - np.log(np.abs(lmbda))) - 1 / lmbda
@@ -276,8 +276,8 @@ def inv_boxcox(x, lmbda):
     """``(1 + lmbda x)**(1 / lmbda)``, exp(x) where lmbda = 0."""
     if lmbda == 0:
         return np.exp(x)
-    if np.isinf(lmbda * x) and lmbda > 0 and x > 0:
-        return np.exp((np.log(lmbda) + np.log(x)) / lmbda)
+    if lmbda * x == np.inf:
+        return np.exp((np.log(np.abs(lmbda)) + np.log(np.abs(x))) / lmbda)
     return np.exp(np.log1p(lmbda * x) / lmbda)
 
 
@@ -289,8 +289,8 @@ def inv_boxcox1p(x, lmbda):
     y = lmbda * x
     if np.abs(y) < (1e-30 if is_single(y) else 1e-154):
         return np.expm1(x)
-    if np.isinf(y) and lmbda > 0 and x > 0:
-        return np.expm1((np.log(lmbda) + np.log(x)) / lmbda)
+    if y == np.inf:
+        return np.expm1((np.log(np.abs(lmbda)) + np.log(np.abs(x))) / lmbda)
     return np.expm1(np.log1p(y) / lmbda)
 
 

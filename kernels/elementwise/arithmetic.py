@@ -14,7 +14,7 @@ divide = from_ufunc(
     "Quotient.",
     "y = x1 / x2, in floating point for integers too.",
     name="divide",
-    ulps=(0.5, 0.5, 6.0),
+    ulps=(0.5, 0.5, 3.0),
     domain=((-10, 10), (0.5, 10)),
 )
 true_divide = divide
@@ -83,12 +83,12 @@ positive = from_ufunc(np.positive, "The number itself.", "y = +x.")
 absolute = from_ufunc(np.absolute, "Absolute value.", "y = abs(x); of a complex x, its modulus.", ulps=(3, 2))
 abs = absolute
 fabs = from_ufunc(np.fabs, "Absolute value, in floating point.", "y = abs(x).")
-sign = from_ufunc(np.sign, "Sign.", "y = -1, 0 or 1; of a complex x, x / abs(x); NaN stays.", ulps=(0, 0, 8))
+sign = from_ufunc(np.sign, "Sign.", "y = -1, 0 or 1; of a complex x, x / abs(x); NaN stays.", ulps=(0, 0, 3))
 reciprocal = from_ufunc(
     np.reciprocal,
     "Reciprocal.",
     "y = 1 / x; integers are rounded towards zero.",
-    ulps=(0.5, 0.5, 6),
+    ulps=(0.5, 0.5, 3),
     domain=((0.1, 10),),
 )
 square = from_ufunc(np.square, "Square.", "y = x x.", ulps=(0.5, 0.5, 3))

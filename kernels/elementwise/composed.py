@@ -4,6 +4,7 @@ import numpy as np
 
 from ..device.numeric import like
 from ..device.primitives import fused_multiply_add, make_complex, reciprocal_square_root
+from ..device.special import sinc as cardinal_sine
 from .public import COMPLEX, FLOATS, INTEGERS, elementwise
 
 NUMBERS = INTEGERS + FLOATS + COMPLEX
@@ -255,8 +256,7 @@ def _sinc_reference(x):
 )
 def sinc(x):
     """Cardinal sine, normalised."""
-    angle = np.pi * x
-    return np.sin(angle) / angle if x != 0 else like(1.0, x)
+    return cardinal_sine(x)
 
 
 @elementwise(NUMBERS, np.real, "y = Re x.", source=NUMPY.format("real"), to=TO_REAL, example=((1 + 2j, 3 - 4j),))

@@ -11,11 +11,13 @@ Arithmetic inside f is float32 for float16 inputs, rounded once at the end.
 
 import functools
 import inspect
+import types
 
 import numpy as np
 
-from ..device.instructions import device_function
+from ..device.instructions import SIMULATED, device_function, in_simulated_kernel
 from ..device.scalar import compute_dtype
+from ..pairing import REGISTRY
 from .mapping import Mapping, evaluate
 
 
@@ -66,7 +68,7 @@ def fuse(function=None, /, *, dtypes=None):
     if function is None:
         return functools.partial(fuse, dtypes=dtypes)
     parameters = _parameters(function)
-    inner = device_function(function)
+    inner = device_function(_with_device_functions(function))
     wanted = None if dtypes is None else tuple(map(np.dtype, dtypes if isinstance(dtypes, tuple) else (dtypes,)))
 
     def scalar(ins):
@@ -85,6 +87,8 @@ def fuse(function=None, /, *, dtypes=None):
 
     @functools.wraps(function)
     def fused(*inputs, out=None, where=True, casting="same_kind", stream=None):
+        if in_simulated_kernel():
+            return function(*inputs)
         if len(inputs) != len(parameters):
             raise TypeError(f"{function.__name__}() takes {len(parameters)} arrays, got {len(inputs)}")
         return evaluate(mapping(_count(inputs)), inputs, out, where, casting, None, stream)
@@ -94,8 +98,38 @@ def fuse(function=None, /, *, dtypes=None):
             return len(wanted)
         return len(results(_dtypes(inputs, parameters))[1])
 
+    fused._is_fused = True
     fused.__signature__ = inspect.signature(fused, follow_wrapped=False)
     return fused
+
+
+def _with_device_functions(function):
+    """A copy of `function` in which the Python functions that it calls are device functions, and theirs in turn."""
+    if SIMULATED:
+        return function
+    known = {}
+
+    def replaced(value):
+        value = getattr(value, "__wrapped__", value) if getattr(value, "_is_fused", False) else value
+        pair = REGISTRY.get(getattr(value, "__name__", None))
+        if not inspect.isfunction(value) or (pair and pair.function is value):
+            return value
+        if value not in known:
+            known[value] = None  # a function that calls itself keeps its own name, and Numba explains
+            known[value] = device_function(copied(value))
+        return known[value] or value
+
+    def copied(function):
+        names = function.__code__.co_names
+        used = {name: replaced(function.__globals__[name]) for name in names if name in function.__globals__}
+        cells = tuple(types.CellType(replaced(cell.cell_contents)) for cell in function.__closure__ or ())
+        copy = types.FunctionType(
+            function.__code__, function.__globals__ | used, function.__name__, function.__defaults__, cells or None
+        )
+        copy.__qualname__, copy.__module__ = function.__qualname__, function.__module__
+        return copy
+
+    return copied(function)
 
 
 def _parameters(function):

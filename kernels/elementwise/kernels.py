@@ -13,8 +13,17 @@ from numba import cuda, types
 from ..device.instructions import SIMULATED
 from ..device.memory import along, lanewise, loader, storer, unraveler
 
-#: Threads a block. 128 and 512 measured within 1% of 256 for add and a*x + y*sin(x), 2^28 float32, H100.
-THREADS = 32 if SIMULATED else 256
+#: Threads of a block: of a small launch, so that all multiprocessors have one, and of a large one.
+FEW, MANY = (32, 32) if SIMULATED else (256, 1024)
+
+
+def block(count):
+    """Threads of a block, when `count` are wanted in all.
+
+    128, 256 and 512 measured within 0.2% of one another, 1024 0.3% to 0.8% faster (add of five dtypes, relu,
+    a*x + y*sin(x), 2^28 elements, H100), which takes about a million threads.
+    """
+    return MANY if count >= 2**20 else FEW
 
 
 def _index_type(long):

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..device.instructions import SIMULATED
 from ..runtime.launch import Launcher
-from .kernels import THREADS, contiguous, masked, strided
+from .kernels import block, contiguous, masked, strided
 
 #: Widest access of a thread, in bytes. 32 measured slower: add of 2^28 float32 1056 us against 1051 (H100).
 VECTOR = 16
@@ -40,12 +40,12 @@ class Plan:
 
     launcher: Launcher
     leading: tuple
-    blocks: int
+    count: int
 
     def launch(self, sources, mask, targets, device, stream, name):
         """Run on these operands: addresses, numbers, or in the simulator pointers."""
         groups = (sources, targets) if mask is None else ((mask,), sources, targets)
-        self.launcher(self.leading, groups, self.blocks, THREADS, device, stream, name)
+        self.launcher(self.leading, groups, self.count, block(self.count), device, stream, name)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -69,7 +69,7 @@ def _run(f, sources, targets, strides, n, width):
     aligned = all(x.by_value or x.alignment % VECTOR == 0 for x in (*sources, *targets))
     kernel = contiguous(f, kinds, len(targets), width, aligned, long)
     signature = _signature((n,), long, sources, targets)
-    return Plan(Launcher(kernel, signature), (n,), _blocks(n // width + n % width))
+    return Plan(Launcher(kernel, signature), (n,), n // width + n % width)
 
 
 def _grid(f, sources, mask, targets, strides, shape, width):
@@ -89,11 +89,7 @@ def _grid(f, sources, mask, targets, strides, shape, width):
         steps = [sum(inner, ()), sum(outer, ())]
         groups = (sources, targets)
     leading = (n, shape, *steps)
-    return Plan(Launcher(kernel, _signature(leading, long, *groups)), leading, _blocks(n))
-
-
-def _blocks(threads):
-    return -(-threads // THREADS)
+    return Plan(Launcher(kernel, _signature(leading, long, *groups)), leading, n)
 
 
 def _kind(x, strides, step=1):

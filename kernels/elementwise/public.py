@@ -8,12 +8,11 @@ single numbers.
 
 import inspect
 import re
-import threading
 
 import numpy as np
 
 from ..device.functions import implementation
-from ..device.instructions import SIMULATED, device_function
+from ..device.instructions import device_function, in_simulated_kernel
 from ..device.scalar import call, overload_function
 from ..pairing import Pair, file
 from ..runtime.arrays import operand
@@ -294,17 +293,13 @@ def _homogeneous(name, parameters, dtypes, loops, dtype, casting, fixed):
     return tuple(np.dtype(fixed.get(p, found)) for p in parameters), (results[found],)
 
 
-def _in_simulated_kernel():
-    return type(threading.current_thread()).__name__ == "BlockThread"
-
-
 def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), fill=None, module=None):
     """The public function of a mapping, filed as a pair and made callable inside kernels."""
     name, nin, nout = mapping.name, len(mapping.parameters), mapping.nout
     least = nin - len(defaults)
 
     def function(*args, out=None, where=True, casting="same_kind", dtype=None, stream=None):
-        if SIMULATED and _in_simulated_kernel():
+        if in_simulated_kernel():
             return inside(args)
         if not least <= len(args) <= nin + nout:
             raise TypeError(f"{name}() takes {least} to {nin + nout} positional arguments, got {len(args)}")

@@ -8,6 +8,7 @@ Source: CUDA Array Interface, version 3, https://numba.readthedocs.io/en/stable/
 Python array API standard, "Data interchange mechanisms" (DLPack).
 """
 
+import contextlib
 import functools
 from dataclasses import dataclass
 from typing import Any
@@ -262,12 +263,12 @@ def _dlpack(array, name):
 
     if array.__dlpack_device__()[0] == 1:  # kDLCPU
         return _host(np.from_dlpack(array), name, "numpy")
-    # -1: the exporter need not wait; work is ordered on the legacy stream, which waits for all blocking streams.
+    # 1 is the legacy stream, which the exporter makes wait for what it has under way.
     view = StridedMemoryView.from_dlpack(array, stream_ptr=1)
     dtype = _check_dtype(view.dtype, name)
     strides = view.strides if view.strides is not None else contiguous_strides(view.shape)
     return Operand(
-        name, "interface", view, dtype, tuple(view.shape), tuple(strides), view.ptr, view.device_id, 0,
+        name, "interface", array, dtype, tuple(view.shape), tuple(strides), view.ptr, view.device_id, 0,
         not view.readonly,
     )  # fmt: skip
 
@@ -299,7 +300,7 @@ def empty(shape, dtype, like, device, stream, order="C", name="the result"):
         name,
         like.library,
         array,
-        np.dtype(dtype),
+        np.dtype(array.dtype if like.library == "jax" else dtype),
         tuple(shape),
         strides,
         pointer,
@@ -353,20 +354,39 @@ def _empty_cupy(shape, dtype, strides, like, device, stream):
     import cupy
 
     order = "C" if strides == contiguous_strides(shape) else "F"
-    with cupy.cuda.Device(device), cupy.cuda.ExternalStream(stream, device):
+    with cupy.cuda.Device(device), _cupy_stream(stream, device):
         array = cupy.empty(shape, dtype, order)
     return array, array.data.ptr, None
+
+
+class _Handle:
+    """A raw handle under the protocol that CuPy takes streams by."""
+
+    def __init__(self, handle):
+        self._handle = handle
+
+    def __cuda_stream__(self):
+        return 0, self._handle
+
+
+def _cupy_stream(stream, device):
+    import cupy
+
+    if stream == cupy.cuda.get_current_stream(device).ptr:
+        return contextlib.nullcontext()
+    if hasattr(cupy.cuda.Stream, "from_external"):  # CuPy 14
+        return cupy.cuda.Stream.from_external(_Handle(stream))
+    return cupy.cuda.ExternalStream(stream, device)
 
 
 def _empty_jax(shape, dtype, strides, like, device, stream):
     import jax
 
     # A fresh buffer that nobody else holds yet; JAX arrays are immutable for their readers, of whom there are none.
+    dtype = jax.dtypes.canonicalize_dtype(dtype)  # float32 for float64, unless jax_enable_x64
     (place,) = like.array.devices()
     with jax.default_device(place):
         array = jax.numpy.empty(shape, dtype)
-    if array.dtype != dtype:
-        raise TypeError(f"the result has dtype {dtype}, which JAX makes only with jax_enable_x64")
     return array, array.block_until_ready().unsafe_buffer_pointer(), None
 
 

@@ -36,8 +36,8 @@ class Launcher:
         self._functions = {}
         self._pack = None if SIMULATED else struct.Struct("=" + "".join(map(_format, signature))).pack
 
-    def __call__(self, leading, groups, blocks, threads, device, stream, name):
-        """Run on `device` in the order of `stream`.
+    def __call__(self, leading, groups, count, threads, device, stream, name):
+        """Run `count` threads on `device` in the order of `stream`.
 
         Parameters
         ----------
@@ -45,29 +45,33 @@ class Launcher:
             Numbers and tuples of them.
         groups : sequence of sequences
             Pointers and numbers (in the simulator: pointers of its own and numbers).
-        blocks, threads, device : int
+        count, threads : int
+            Threads in all, and in a block where the kernel's registers allow as many.
+        device : int
         stream : int
             Raw handle.
         name : str
             What error messages call it.
         """
         if SIMULATED:
-            self._kernel[blocks, threads](*leading, *map(tuple, groups))
+            self._kernel[-(-count // threads), threads](*leading, *map(tuple, groups))
             return
         with active(device):
-            function = self._functions.get(device) or self._load(device)
+            function, most = self._functions.get(device) or self._load(device)
+            threads = min(threads, most)
             words = ctypes.create_string_buffer(self._pack(*_flat(leading), *_flat(groups)))
             base, size = ctypes.addressof(words), len(words) - 1
             addresses = (ctypes.c_void_p * (size // 8))(*range(base, base + size, 8))
             found = driver.cuLaunchKernel(
-                function, blocks, 1, 1, threads, 1, 1, 0, stream, ctypes.addressof(addresses), 0
+                function, -(-count // threads), 1, 1, threads, 1, 1, 0, stream, ctypes.addressof(addresses), 0
             )
         check(found, f"launching {name}")
 
     def _load(self, device):
         compiled = self._kernel.compile(self._signature)
-        handle = compiled._codelibrary.get_cufunc().kernel.handle
-        self._functions[device] = driver.CUfunction(int(handle))
+        function = driver.CUfunction(int(compiled._codelibrary.get_cufunc().kernel.handle))
+        attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK
+        self._functions[device] = function, check(driver.cuFuncGetAttribute(attribute, function), "asking a kernel")
         return self._functions[device]
 
 

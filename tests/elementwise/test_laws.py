@@ -8,6 +8,7 @@ contributes, times the condition number where the chain has one.
 import itertools
 import math
 
+import mpmath
 import numpy as np
 import pytest
 from hypothesis import given
@@ -317,11 +318,14 @@ def test_axpy_and_fma_are_products_and_sums(dtype, rng):
     a, x, y = (uniform(rng, -2, 2, dtype) for _ in range(3))
     assert_equal_bits(kernels.fma(1, x, y), kernels.add(x, y))
     assert_equal_bits(kernels.axpy(0, x, y), kernels.add(y, 0))
-    exact = a.astype(np.longdouble) * x + y
-    magnitude = np.abs(a * x) + np.abs(y)
+    a, x, y = a[:2000], x[:2000], y[:2000]
+    with mpmath.workprec(200):  # more than the bits of a product of two float64 numbers and a third one
+        exact = np.array([p * q + r for p, q, r in zip(*(map(mpmath.mpf, t.tolist()) for t in (a, x, y)), strict=True)])
+    magnitude = np.abs(a.astype(np.float64) * x) + np.abs(y)
     for name in ("axpy", "fma"):
-        bound = REGISTRY[name].ulps[np.dtype(dtype).char] * ulp(magnitude.astype(np.float64), dtype)
-        assert_within(getattr(kernels, name)(a, x, y), exact.astype(np.float64), bound * (1 + 2**-10), dtype=dtype)
+        bound = REGISTRY[name].ulps[np.dtype(dtype).char] * ulp(magnitude, dtype)
+        with mpmath.workprec(200):
+            assert_within(getattr(kernels, name)(a, x, y), exact, bound, dtype=dtype)
 
 
 @law("fma", "multiply")
@@ -570,9 +574,10 @@ def test_copysign_gives_the_modulus_of_one_number_the_sign_of_another(dtype, rng
     x = np.concatenate([uniform(rng, -5, 5, dtype), st.special_values(dtype)])
     y = rng.permutation(x)
     z = kernels.copysign(x, y)
-    assert_equal_bits(kernels.signbit(z), kernels.signbit(y))
+    signed = ~np.isnan(x) if dtype == "float16" else slice(None)  # a GPU rounds to float16 with one NaN, 0x7fff
+    assert_equal_bits(kernels.signbit(z)[signed], kernels.signbit(y)[signed])
     assert_equal_bits(kernels.fabs(z), kernels.fabs(x), nan_payload=False)
-    assert_equal_bits(kernels.copysign(x, x), x)
+    assert_equal_bits(kernels.copysign(x, x), x, nan_payload=dtype != "float16")
 
 
 @law("nextafter", "spacing")

@@ -11,12 +11,12 @@ from numba import cuda
 import kernels
 from kernels import REGISTRY
 from kernels.device.instructions import SIMULATED
-from kernels.elementwise.kernels import THREADS
+from kernels.elementwise.kernels import FEW
 from kernels.elementwise.layout import VECTOR
 from kernels.testing import LAYOUTS, assert_equal_bits, guarded, layouts
 from kernels.testing import strategies as st
 
-BLOCK = THREADS
+BLOCK = FEW
 DTYPES = st.DTYPES
 #: The pairs that are a ufunc of NumPy or SciPy; sigmoid, which no ufunc is called, computes what expit does.
 UFUNCS = {name: p for name, p in REGISTRY.items() if isinstance(p.reference, np.ufunc) and name != "sigmoid"}
