@@ -25,6 +25,9 @@ def gpu_count():
 if "NUMBA_ENABLE_CUDASIM" not in os.environ and not gpu_count():
     os.environ["NUMBA_ENABLE_CUDASIM"] = "1"
 
+# Tests launch kernels of their own on one block, of which Numba warns, and warnings are errors here.
+os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")
+
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 _COMMON = {

@@ -385,8 +385,13 @@ def betaln(a, b):
 
 @device_function
 def beta(a, b):
-    """``gamma(a) gamma(b) / gamma(a + b)``; the relative error grows as ``|betaln|`` for a or b >= 10."""
+    """``gamma(a) gamma(b) / gamma(a + b)``; the relative error grows as ``|betaln|`` for a or b >= 10.
+
+    Of tiny a and b ``1/a + 1/b``, where gamma itself may be infinite.
+    """
     low, high = (b, a) if b < a else (a, b)
+    if 0 < low and high < 1e-20:
+        return 1 / low + 1 / high
     if low > 0 and high < 10:
         return special.gamma(low) * (special.gamma(high) / special.gamma(low + high))
     if 0 < low < 10 and np.isfinite(high):

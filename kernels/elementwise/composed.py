@@ -111,16 +111,16 @@ def highest(dtype):
 @elementwise(
     NUMBERS,
     lambda x, low, high: np.minimum(np.maximum(x, low), high),
-    "y = min(max(x, minimum), maximum); None leaves that side open.",
+    "The larger of x and min, and the smaller of that and max; None leaves that side open.",
     source=NUMPY.format("clip"),
     flops=2,
     domain=(INNER, (-5, 0), (0, 5)),
     example=((-3, 0, 3), -1, 1),
-    fill={"minimum": lowest, "maximum": highest},
+    fill={"min": lowest, "max": highest},
 )
-def clip(x, minimum=None, maximum=None):
+def clip(x, min=None, max=None):
     """Numbers held within bounds."""
-    return np.minimum(np.maximum(x, minimum), maximum)
+    return np.minimum(np.maximum(x, min), max)
 
 
 def largest(dtype):

@@ -7,7 +7,6 @@ single numbers.
 """
 
 import inspect
-import re
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ..device.instructions import device_function, in_simulated_kernel
 from ..device.scalar import call, overload_function
 from ..pairing import Pair, file
 from ..runtime.arrays import operand
+from .docstrings import NUMPY, SCIPY, describe, example_of
 from .kernels import contiguous
 from .layout import VECTOR
 from .mapping import Mapping, evaluate
@@ -23,65 +23,6 @@ from .mapping import Mapping, evaluate
 FLOATS = "efd"
 COMPLEX = "FD"
 INTEGERS = "".join(np.dtype(f"{sign}int{bits}").char for bits in (8, 16, 32, 64) for sign in ("", "u"))
-
-_PARAMETERS = """\
-    out : array or tuple of arrays, optional
-        Where to write, of the broadcast shape; may overlap the inputs.
-    where : array of bool, optional
-        Broadcast with the inputs; elements of `out` where it is False stay as they are.
-    casting : {"no", "equiv", "safe", "same_kind", "unsafe"}, optional
-    dtype : dtype, optional
-        Of the computation and the result.
-    stream : stream or int, optional
-        Of Numba, cuda.core, CuPy or PyTorch, or a raw handle; else the current one of the library of the arrays.
-"""
-
-
-def _describe(mapping, summary, notes, ulps, flops, source, example):
-    """The numpydoc docstring of an elementwise function."""
-    nout = mapping.nout
-    inputs = ", ".join(mapping.parameters) + " : array_like"
-    results = ", ".join(f"y{k}" for k in range(1, nout + 1)) if nout > 1 else "y"
-    bound = ", ".join(f"{np.dtype(c).name} {u:.3g}" for c, u in ulps.items() if u)
-    bound = f"Error bound, in units in the last place: {bound}." if bound else "The result is exact."
-    return f"""{summary}
-
-    Parameters
-    ----------
-    {inputs}
-        NumPy, Numba, CuPy, PyTorch, JAX, anything with ``__cuda_array_interface__`` or ``__dlpack__``, numbers.
-{_PARAMETERS.rstrip()}
-
-    Returns
-    -------
-    {results} : array
-        Of the broadcast shape, by the library of the first device array, else NumPy's.
-
-    Raises
-    ------
-    TypeError
-        For unsupported dtypes and for casts that `casting` forbids.
-    ValueError
-        For shapes that do not broadcast, and for an `out` that is read-only or of another shape.
-
-    Notes
-    -----
-    {notes}
-
-    {bound} Each input is read once and each result written once, {flops:g} operation(s) an element.
-
-    References
-    ----------
-    {source}
-
-    Examples
-    --------
-    {example}
-    """
-
-
-NUMPY = "NumPy, https://numpy.org/doc/stable/reference/generated/numpy.{name}.html"
-SCIPY = "SciPy, https://docs.scipy.org/doc/scipy/reference/generated/scipy.special.{name}.html"
 
 
 def _loops_of(ufunc, scalar):
@@ -160,27 +101,16 @@ def from_ufunc(
     mapping = Mapping(name, parameters, ufunc.nout, resolve, scalar, ufunc, check)
     source = NUMPY if getattr(np, ufunc.__name__, None) is ufunc else SCIPY
     bounds = ulp_bounds(ulps)
-    text = _describe(
+    text = describe(
         mapping,
         summary,
         formula,
         bounds,
         flops,
         source.format(name=ufunc.__name__),
-        _example(mapping, example),
+        example_of(mapping, example),
     )
     return _publish(mapping, _loops_of(ufunc, scalar), text, bounds, flops, domain, magnitude)
-
-
-def _example(mapping, inputs):
-    """A line that calls the function and what it prints."""
-    inputs = inputs or ((0.25, 0.5),) * len(mapping.parameters)
-    called = ", ".join(str(list(x)) if isinstance(x, tuple) else repr(x) for x in inputs)
-    with np.errstate(all="ignore"):
-        printed = repr(mapping.reference(*(np.asarray(x) for x in inputs)))
-    called = re.sub(r"\b(nan|inf)\b", r"np.\1", called)
-    imports = "kernels, numpy as np" if "np." in called else "kernels"
-    return f">>> import {imports}\n    >>> kernels.{mapping.name}({called})\n    " + printed.replace("\n", "\n    ")
 
 
 def elementwise(
@@ -257,7 +187,7 @@ def elementwise(
         mapping = Mapping(function.__name__, parameters, 1, resolve, scalar, reference)
         summary = inspect.getdoc(function).splitlines()[0]
         bounds = ulp_bounds(ulps)
-        text = _describe(mapping, summary, formula, bounds, flops, source, _example(mapping, example))
+        text = describe(mapping, summary, formula, bounds, flops, source, example_of(mapping, example))
         return _publish(mapping, listed, text, bounds, flops, domain, magnitude, defaults, fill, function.__module__)
 
     return decorate
@@ -297,8 +227,11 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
     """The public function of a mapping, filed as a pair and made callable inside kernels."""
     name, nin, nout = mapping.name, len(mapping.parameters), mapping.nout
     least = nin - len(defaults)
+    optional = mapping.parameters[least:]
 
-    def function(*args, out=None, where=True, casting="same_kind", dtype=None, stream=None):
+    def function(*args, out=None, where=True, casting="same_kind", dtype=None, stream=None, **named):
+        if named:
+            args = placed(args, named)
         if in_simulated_kernel():
             return inside(args)
         if not least <= len(args) <= nin + nout:
@@ -312,6 +245,17 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
         if fill:
             args = filled(args)
         return evaluate(mapping, args, out, where, casting, dtype, stream)
+
+    def placed(args, named):
+        """Positional arguments from positional and named ones; only what has a default may be named."""
+        if len(args) < least:
+            raise TypeError(f"{name}() takes at least {least} positional argument(s), got {len(args)}")
+        values = dict(zip(optional, defaults, strict=True))
+        for p in named:
+            if p not in values or p in mapping.parameters[: len(args)]:
+                raise TypeError(f"{name}() got an unexpected keyword argument {p!r}")
+        values |= named
+        return (*args, *(values[p] for p in mapping.parameters[len(args) :]))
 
     def filled(args):
         given = [operand(x, p) for x, p in zip(args, mapping.parameters, strict=True) if x is not None]
@@ -359,7 +303,10 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
 def _signature(parameters, defaults):
     kinds = inspect.Parameter
     missing = (kinds.empty,) * (len(parameters) - len(defaults))
-    inputs = [kinds(p, kinds.POSITIONAL_ONLY, default=d) for p, d in zip(parameters, missing + defaults, strict=True)]
+    inputs = [
+        kinds(p, kinds.POSITIONAL_ONLY if d is kinds.empty else kinds.POSITIONAL_OR_KEYWORD, default=d)
+        for p, d in zip(parameters, missing + defaults, strict=True)
+    ]
     options = {"where": True, "casting": "same_kind", "dtype": None, "stream": None}
     rest = [kinds(p, kinds.KEYWORD_ONLY, default=d) for p, d in options.items()]
     return inspect.Signature([*inputs, kinds("out", kinds.POSITIONAL_OR_KEYWORD, default=None), *rest])

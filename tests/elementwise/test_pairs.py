@@ -13,7 +13,6 @@ there the reference's own error adds to the bound, or mpmath computes the exact 
 import mpmath
 import numpy as np
 import pytest
-
 from scipy import special
 
 from kernels import REGISTRY
@@ -34,7 +33,7 @@ if np.finfo(np.longdouble).nmant > np.finfo(np.float64).nmant:
 #: which SciPy took functions from, state peak errors of 1 to 4 ulp. In the simulator the fast half is made of
 #: their loops.
 REFERENCE_ULPS = 4
-OWN_ULPS = REFERENCE_ULPS if SIMULATED else 0
+OWN_ULPS = {None: REFERENCE_ULPS, "erfc": 40, "i1": 20} if SIMULATED else {None: 0}
 
 #: The exact value in float64 where SciPy's is further off than that: 30 ulp for ndtr, 36 for erfc at 7.8, 135
 #: for log_ndtr at 9.7, 15 for i1 at -7.5, 1100 for kl_div of nearly equal numbers, 45 for betaln where it is
@@ -103,7 +102,7 @@ def gammaln_is_infinite(x):
 
 def without_gammaln(x, y):
     """Where SciPy's betaln is a difference of infinities."""
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return gammaln_is_infinite(x) | gammaln_is_infinite(y) | gammaln_is_infinite(x + y)
 
 
@@ -319,7 +318,8 @@ def is_exact(pair, char):
 
 def assert_accurate(pair, char, actual, exact, extra, inputs):
     """|actual - exact| <= ulps * ulp(exact), or of the magnitude that the pair is measured by."""
-    ulps = pair.ulps[char] + extra + (OWN_ULPS if char != "e" else 0)
+    own = OWN_ULPS.get(pair.name, OWN_ULPS[None]) if char != "e" else 0
+    ulps = pair.ulps[char] + extra + own
     if pair.magnitude is None:
         error = ulp_error(actual, exact, normwise=np.dtype(char).kind == "c")
         worst = int(np.argmax(error))

@@ -423,3 +423,21 @@ def test_optional_inputs_have_the_defaults_of_numpy():
     assert_equal_bits(kernels.nan_to_num(x), np.nan_to_num(x))
     assert_equal_bits(kernels.round(x[:1]), np.round(x[:1]))
     assert_equal_bits(kernels.round(x[:1], 1), np.round(x[:1], 1))
+
+
+# --- parameters with defaults -------------------------------------------------------------------------------
+
+
+def test_parameters_that_have_defaults_may_be_named():
+    x = np.array([-2.0, 0.5, 3.0, np.nan])
+    assert_equal_bits(kernels.clip(x, max=1), np.clip(x, None, 1))
+    assert_equal_bits(kernels.clip(x, min=0, max=1), kernels.clip(x, 0, 1))
+    assert_equal_bits(kernels.nan_to_num(x, nan=7.0), np.nan_to_num(x, nan=7.0))
+    assert_equal_bits(kernels.round(1.2345 * x[:3], decimals=2), np.round(1.2345 * x[:3], 2))
+    assert_equal_bits(kernels.leaky_relu(x, negative_slope=0.5), kernels.leaky_relu(x, 0.5))
+
+
+@pytest.mark.parametrize("named", [{"x": 1.0}, {"minimum": 0}, {"axis": 0}])
+def test_no_other_parameter_may_be_named(named):
+    with pytest.raises(TypeError, match=next(iter(named))):
+        kernels.clip(1.0, **named)
