@@ -126,7 +126,12 @@ def _allowed(pair, dtype, inputs, exact):
         larger = exact if magnitude is None else np.maximum(exact, np.abs(magnitude(*inputs)))
         return ulp(larger, dtype) / ulp(exact, dtype)
 
-    return bound * against(pair.magnitude) + _other_half(pair, dtype) * against(CANCELLING.get(pair.name))
+    allowed = bound * against(pair.magnitude) + _other_half(pair, dtype) * against(CANCELLING.get(pair.name))
+    terms = CANCELLING.get(pair.name)
+    if terms and dtype.char in "ef":  # what a float64 reference of terms that cancel errs, in these coarser units
+        size = np.maximum(exact, terms(*inputs))
+        allowed = allowed + REFERENCE_ULPS[None] * ulp(size, np.dtype(np.float64)) / ulp(exact, dtype)
+    return allowed
 
 
 def _other_half(pair, dtype):

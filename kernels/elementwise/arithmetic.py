@@ -65,7 +65,7 @@ power = from_ufunc(
     "Power.",
     "y = x1^x2. Integers are modulo 2^bits; a negative integer exponent raises ValueError where it can be seen "
     "without waiting for a device, and gives the truncated value (0, 1 or -1) elsewhere.",
-    ulps=(4, 2, 256),
+    ulps=(4.5, 2.5, 256),
     domain=((0.1, 10), (-3, 3)),
     example=((2, 3), (3, 2)),
     check=refuse_negative_exponents,
@@ -75,12 +75,12 @@ float_power = from_ufunc(
     np.float_power,
     "Power in float64 or complex128, whatever the inputs.",
     "y = x1^x2.",
-    ulps=(2, 2, 256),
+    ulps=(2.5, 2.5, 256),
     domain=((0.1, 10), (-3, 3)),
 )
 negative = from_ufunc(np.negative, "The opposite.", "y = -x.")
 positive = from_ufunc(np.positive, "The number itself.", "y = +x.")
-absolute = from_ufunc(np.absolute, "Absolute value.", "y = abs(x); of a complex x, its modulus.", ulps=(3, 2))
+absolute = from_ufunc(np.absolute, "Absolute value.", "y = abs(x); of a complex x, its modulus.", ulps=(3.5, 2.5))
 abs = absolute
 fabs = from_ufunc(np.fabs, "Absolute value, in floating point.", "y = abs(x).")
 sign = from_ufunc(np.sign, "Sign.", "y = -1, 0 or 1; of a complex x, x / abs(x); NaN stays.", ulps=(0, 0, 3))

@@ -277,7 +277,7 @@ def imag(x):
     "y = arctan2(Im x, Re x), in [-pi, pi].",
     source=NUMPY.format("angle"),
     to=TO_REAL,
-    ulps=(3, 2),
+    ulps=(3.5, 2.5),
     example=((1 + 1j, -1.0 + 0j),),
 )
 def angle(x):
@@ -316,7 +316,7 @@ def isneginf(x):
     lambda x: 1 / np.sqrt(x),
     "y = x^(-1/2).",
     source="NVIDIA, CUDA Math API, rsqrt",
-    ulps=(3, 3),
+    ulps=(2.5, 1.5),
     flops=2,
     domain=((0.01, 100),),
 )

@@ -40,6 +40,9 @@ def _loops_of(ufunc, scalar):
 def ulp_bounds(ulps):
     """Bounds per dtype character from (float32, float64[, complex]) ones; 0 is exact, 0.5 correctly rounded.
 
+    An error is the distance from the exact value. NVIDIA's table of libdevice counts from the correctly rounded one,
+    so a function that is listed there with n ulp has the bound n + 0.5.
+
     float16 is computed in float32 and rounded: within 0.5 ulp and the little that float32 errs. A complex bound is
     that of the error's modulus in units in the last place of the result's.
     """
