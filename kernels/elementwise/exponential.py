@@ -20,13 +20,13 @@ exp2 = from_ufunc(np.exp2, "Power of two.", "y = 2^x.", ulps=(2.5, 1.5, 4))
 expm1 = from_ufunc(np.expm1, "Exponential less one.", "y = e^x - 1, accurate near x = 0.", ulps=(2.5, 1.5, 9.1))
 exp10 = from_ufunc(special.exp10, "Power of ten.", "y = 10^x.", ulps=(2.5, 1.5))
 log = from_ufunc(np.log, "Natural logarithm.", "y = ln x.", ulps=(1.5, 1.5, 4), domain=POSITIVE)
-log2 = from_ufunc(np.log2, "Logarithm to base 2.", "y = log2 x.", ulps=(1.5, 2.5, 4), domain=POSITIVE)
-log10 = from_ufunc(np.log10, "Logarithm to base 10.", "y = log10 x.", ulps=(2.5, 2.5, 4), domain=POSITIVE)
+log2 = from_ufunc(np.log2, "Logarithm to base 2.", "y = log2 x.", ulps=(1.5, 1.5, 4), domain=POSITIVE)
+log10 = from_ufunc(np.log10, "Logarithm to base 10.", "y = log10 x.", ulps=(2.5, 1.5, 4), domain=POSITIVE)
 log1p = from_ufunc(
     np.log1p,
     "Logarithm of one plus.",
     "y = ln(1 + x), accurate near x = 0.",
-    ulps=(1.5, 2.5, 4),
+    ulps=(1.5, 1.5, 4),
     domain=((-0.9, 100.0),),
 )
 logaddexp = from_ufunc(

@@ -22,8 +22,8 @@ hypot = from_ufunc(
     np.hypot, "Length of a hypotenuse.", "y = (x1^2 + x2^2)^(1/2), without overflow.", ulps=(3.5, 2.5), flops=4
 )
 sinh = from_ufunc(np.sinh, "Hyperbolic sine.", "y = (e^x - e^-x) / 2.", ulps=(3.5, 2.5, 4))
-cosh = from_ufunc(np.cosh, "Hyperbolic cosine.", "y = (e^x + e^-x) / 2.", ulps=(3.5, 2.5, 4))
-tanh = from_ufunc(np.tanh, "Hyperbolic tangent.", "y = sinh x / cosh x.", ulps=(2.5, 2.5, 5))
+cosh = from_ufunc(np.cosh, "Hyperbolic cosine.", "y = (e^x + e^-x) / 2.", ulps=(2.5, 1.5, 4))
+tanh = from_ufunc(np.tanh, "Hyperbolic tangent.", "y = sinh x / cosh x.", ulps=(2.5, 1.5, 5))
 arcsinh = from_ufunc(np.arcsinh, "Inverse hyperbolic sine.", "sinh y = x.", ulps=(3.5, 3.5, 4))
 arccosh = from_ufunc(
     np.arccosh,
