@@ -69,7 +69,9 @@ class Launcher:
 
     def _load(self, device):
         compiled = self._kernel.compile(self._signature)
-        function = driver.CUfunction(int(compiled._codelibrary.get_cufunc().kernel.handle))
+        # Numba holds the kernel of a library, which can be launched but not asked; the function of a context can.
+        kernel = driver.CUkernel(int(compiled._codelibrary.get_cufunc().kernel.handle))
+        function = check(driver.cuKernelGetFunction(kernel), "loading a kernel")
         attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK
         self._functions[device] = function, check(driver.cuFuncGetAttribute(attribute, function), "asking a kernel")
         return self._functions[device]
