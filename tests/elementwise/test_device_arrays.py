@@ -11,6 +11,7 @@ import pytest
 from numba import cuda
 
 import kernels
+from kernels.runtime.arrays import _cupy_stream
 
 pytestmark = pytest.mark.gpu
 
@@ -334,6 +335,11 @@ def busy(torch, stream):
         torch.cuda._sleep(2_000_000_000)
 
 
+def as_cupy(handle):
+    """CuPy's stream of a raw handle; CuPy 14 deprecates what older ones make it with."""
+    return _cupy_stream(handle, 0)
+
+
 def handles(torch, stream):
     """One stream, as each library knows it."""
     handle = stream.cuda_stream
@@ -343,7 +349,7 @@ def handles(torch, stream):
     try:
         import cupy
 
-        yield "CuPy", cupy.cuda.ExternalStream(handle)
+        yield "CuPy", as_cupy(handle)
     except ImportError:
         pass
     from cuda.core import Stream
@@ -389,11 +395,11 @@ def test_the_current_stream_of_torch_is_honoured(torch):
 def test_the_current_stream_of_cupy_is_honoured(cupy, torch):
     stream = torch.cuda.Stream()
     x = cupy.zeros(N, np.float32)
-    with cupy.cuda.ExternalStream(stream.cuda_stream):
+    with as_cupy(stream.cuda_stream):
         kernels.add(x, 1)  # compiles, and leaves a block in CuPy's pool of this stream
     torch.cuda.synchronize()
     busy(torch, stream)
-    with cupy.cuda.ExternalStream(stream.cuda_stream):
+    with as_cupy(stream.cuda_stream):
         x.fill(5)
         y = kernels.add(x, 1)
     done = stream.record_event()
