@@ -5,6 +5,7 @@ never by time.
 """
 
 import gc
+import importlib.util
 
 import numpy as np
 import pytest
@@ -346,12 +347,8 @@ def handles(torch, stream):
     yield "PyTorch", stream
     yield "a raw handle", handle
     yield "Numba", cuda.external_stream(handle)
-    try:
-        import cupy
-
+    if importlib.util.find_spec("cupy"):
         yield "CuPy", as_cupy(handle)
-    except ImportError:
-        pass
     from cuda.core import Stream
 
     yield "cuda.core", Stream.from_handle(handle)
