@@ -114,11 +114,11 @@ def operand(value, name):
         return _jax(value, name)
     if SIMULATED and library == "numba":
         return _host(value, name, "numba", value._ary)
-    if hasattr(type(value), "__cuda_array_interface__"):
+    if hasattr(value, "__cuda_array_interface__"):
         return _interface(value, name, "numba" if library == "numba" else "interface")
-    if hasattr(type(value), "__dlpack__"):
+    if hasattr(value, "__dlpack__"):
         return _dlpack(value, name)
-    if hasattr(type(value), "__array__") or hasattr(type(value), "__array_interface__"):
+    if hasattr(value, "__array__") or hasattr(value, "__array_interface__"):
         return _host(value, name, "numpy")
     raise TypeError(
         f"{name} must be an array of numbers (NumPy, Numba, CuPy, PyTorch, JAX, or anything with "

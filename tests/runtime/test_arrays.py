@@ -6,7 +6,7 @@ from numba import cuda
 
 import kernels
 from kernels.device.instructions import SIMULATED
-from kernels.runtime.arrays import contiguous_strides, operand, span, stream_handle
+from kernels.runtime.arrays import Operand, contiguous_strides, operand, placement, span, stream_handle
 from kernels.testing import layouts
 
 
@@ -126,3 +126,18 @@ def test_cpu_arrays_of_jax_give_arrays_of_jax():
     assert np.array_equal(np.asarray(y), [2, 2, 2])
     with pytest.raises(ValueError, match=r"^out is read-only"):
         kernels.add(x, 1, out=x)
+
+
+def on_device(name, device, stream):
+    """An operand that claims to lie on a device, of a library that tells its stream itself."""
+    return Operand(name, "interface", object(), np.dtype(np.float32), (3,), (1,), 4096, device, stream)
+
+
+def test_arrays_on_two_devices_are_refused_by_name():
+    with pytest.raises(kernels.DeviceMismatchError, match="x2 is on device 1, x1 on device 0"):
+        placement([on_device("x1", 0, 7), on_device("x2", 1, 7)], None)
+
+
+def test_the_first_device_array_decides_device_and_stream():
+    first, second = on_device("x1", 1, 7), on_device("x2", 1, 7)
+    assert placement([operand(2.0, "a"), first, second], None) == (1, 7, first)
