@@ -28,6 +28,9 @@ if "NUMBA_ENABLE_CUDASIM" not in os.environ and not gpu_count():
 # Tests launch kernels of their own on one block, of which Numba warns, and warnings are errors here.
 os.environ.setdefault("NUMBA_CUDA_LOW_OCCUPANCY_WARNINGS", "0")
 
+# JAX takes three quarters of a card's memory when it starts, unless told not to; other libraries share the tests.
+os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 _COMMON = {
