@@ -441,3 +441,9 @@ def test_parameters_that_have_defaults_may_be_named():
 def test_no_other_parameter_may_be_named(named):
     with pytest.raises(TypeError, match=next(iter(named))):
         kernels.clip(1.0, **named)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_power_of_one_half_is_the_power_of_the_standard_not_the_square_root(dtype):
+    x, y = np.array([-np.inf, -0.0, 4.0], dtype), np.full(3, 0.5, dtype)
+    assert_equal_bits(kernels.power(x, y), np.array([np.inf, 0.0, 2.0], dtype))
