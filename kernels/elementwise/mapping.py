@@ -91,7 +91,7 @@ def evaluate(mapping, inputs, out=None, where=True, casting="same_kind", dtype=N
         if chosen == "reference":
             _by_reference(mapping, xs, mask, ys, loop)
         else:
-            _by_kernel(mapping, xs, mask, ys, loop, shape, device or 0, stream or 0)
+            _by_kernel(mapping, xs, mask, ys, loop, shape, device, stream or 0)
     returned = [result(y) if asked is None else asked.array for y, asked in zip(ys, outs, strict=True)]
     return returned[0] if mapping.nout == 1 else tuple(returned)
 
@@ -265,6 +265,8 @@ def _write_back(y):
 
 
 def _by_kernel(mapping, xs, mask, ys, loop, shape, device, stream):
+    if device is None:  # all arrays are the host's, so the current device computes
+        device = 0 if SIMULATED else memory.current_device() or 0
     sources = [_source(x, d, device, stream) for x, d in zip(xs, loop.ins, strict=True)]
     chooser = None if mask is None else _source(mask, mask.dtype, device, stream)
     targets = [_target(y, device, stream, mask is not None) for y in ys]
