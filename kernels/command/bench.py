@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import machine
+from .figures import cells, plot
 
 
 def main(options):
@@ -31,8 +32,6 @@ def main(options):
     if options.json:
         save(found, options.json)
     if options.plot:
-        from .figures import plot
-
         plot(found, options.plot)
     return 0 if all("kernels" in row["seconds"] for row in found["rows"]) else 1
 
@@ -183,23 +182,6 @@ def show(found, console):
             console.print(f"{row['name']}: {listed} us", highlight=False, markup=False)
         for name, error in row["errors"].items():
             console.print(f"{row['name']}, {name} left out: {error}", highlight=False, markup=False)
-
-
-def cells(row):
-    """Texts of a row of the table."""
-
-    def number(x, form, scale=1):
-        return "" if x is None else format(scale * x, form)
-
-    return (
-        row["name"],
-        number(row["floor"], ".0f", 1e6) or "launch",
-        number(row["seconds"].get("kernels"), ".1f", 1e6) or "failed",
-        number(row["over_floor"], ".3f"),
-        row["best_peer"] or "",
-        number(row["seconds"].get(row["best_peer"]), ".1f", 1e6),
-        number(row["over_best_peer"], ".3f"),
-    )
 
 
 def save(found, path):

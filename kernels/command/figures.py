@@ -5,8 +5,6 @@ from pathlib import Path
 
 import kernels
 
-from .bench import cells
-
 RESULTS = Path(kernels.__file__).parents[1] / "asv_benchmarks" / "results"
 
 _HEADER = """\
@@ -86,3 +84,20 @@ def _name_points(axes, rows, intensity):
         place = row["flops"] / row["bytes"], row["flops"] / row["seconds"]["kernels"] / 1e9
         text = "\n".join(row["name"] for row in group)
         axes.annotate(text, place, xytext=(6, -4), textcoords="offset points", va="top", fontsize=7)
+
+
+def cells(row):
+    """Texts of a row of the table."""
+
+    def number(x, form, scale=1):
+        return "" if x is None else format(scale * x, form)
+
+    return (
+        row["name"],
+        number(row["floor"], ".0f", 1e6) or "launch",
+        number(row["seconds"].get("kernels"), ".1f", 1e6) or "failed",
+        number(row["over_floor"], ".3f"),
+        row["best_peer"] or "",
+        number(row["seconds"].get(row["best_peer"]), ".1f", 1e6),
+        number(row["over_best_peer"], ".3f"),
+    )
