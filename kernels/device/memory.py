@@ -14,7 +14,7 @@ if not SIMULATED:
     from llvmlite import ir
     from numba import types
 
-    from .scalar import complex_value, convert, scalar_type, unpack, unwrapped
+    from .scalar import complex_value, convert, unpack, wrapped
 
 
 def loader(kinds, width, aligned=False):
@@ -41,7 +41,7 @@ def loader(kinds, width, aligned=False):
     @instruction(twin)
     def load(typingctx, operands, offsets):
         natives = [t if kind == "value" else t.dtype for t, kind in zip(operands, kinds, strict=True)]
-        scalars = [t if t is types.boolean else _scalar(t) for t in natives]
+        scalars = [wrapped(t) for t in natives]
         lane = types.Tuple(scalars)
         lanes = types.UniTuple(lane, width)
 
@@ -178,11 +178,6 @@ def unraveler(count):
 
 
 if not SIMULATED:
-
-    def _scalar(native):
-        from numba.cuda.np import numpy_support
-
-        return scalar_type(numpy_support.as_dtype(unwrapped(native)))
 
     def _address(context, builder, pointer, offset, offset_type):
         return builder.gep(pointer, [context.cast(builder, offset, offset_type, types.int64)])

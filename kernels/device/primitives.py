@@ -17,11 +17,7 @@ if not SIMULATED:
     from numba import types
     from numba.cuda import cgutils
 
-    from .scalar import Scalar, complex_value, convert, scalar_type, unwrapped
-
-
-def _wrap(native):
-    return native if native is types.boolean else Scalar(native)
+    from .scalar import Scalar, complex_value, convert, scalar_type, unwrapped, wrapped
 
 
 def _quiet(function):
@@ -50,7 +46,7 @@ def native(function, twin=None):
             ]
             return implementation(builder, values)
 
-        return _wrap(inner.return_type)(*operands), codegen
+        return wrapped(inner.return_type)(*operands), codegen
 
     return _declare(lowered, twin or function, 1 if function in _UNARY else 2)
 

@@ -109,7 +109,10 @@ else:
 
     def scalar_type(dtype):
         """The type of a NumPy scalar of `dtype` inside a kernel."""
-        native = native_type(dtype)
+        return wrapped(native_type(dtype))
+
+    def wrapped(native):
+        """The Scalar of a native type, a boolean itself."""
         return native if native is types.boolean else Scalar(native)
 
     def unwrapped(ty):
