@@ -135,15 +135,19 @@ def _run(options):
     return 0
 
 
+def _table(markdown, what, folder):
+    """Print the table of the committed results, or refuse where there are none."""
+    if not markdown:
+        return _refuse(f"no results of `{what} --json` are in {folder}")
+    print(markdown)
+    return 0
+
+
 def _bench(options):
     if options.table:
         from .command import figures
 
-        table = figures.markdown()
-        if not table:
-            return _refuse(f"no results of `bench --json` are in {figures.RESULTS}")
-        print(table)
-        return 0
+        return _table(figures.markdown(), "bench", figures.RESULTS)
     from .command import bench
 
     return bench.main(options)
@@ -153,11 +157,7 @@ def _accuracy(options):
     if options.table:
         from .command import accuracy
 
-        table = accuracy.markdown()
-        if not table:
-            return _refuse(f"no results of `accuracy --json` are in {accuracy.RESULTS}")
-        print(table)
-        return 0
+        return _table(accuracy.markdown(), "accuracy", accuracy.RESULTS)
     machine.prepare(options.engine, simulate=True)
     from .command import accuracy
     from .command.bench import save
