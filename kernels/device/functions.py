@@ -121,7 +121,7 @@ loop(np.sign, "iu", integers.sign)
 loop(np.sign, "f", floats.sign)
 loop(np.reciprocal, "iu", integers.reciprocal)
 loop(np.reciprocal, "f", floats.reciprocal)
-loop(np.square, "iufc", floats.square)
+loop(np.square, "iuf", floats.square)
 loop(np.conjugate, "iuf", identity)
 loop(np.gcd, "iu", integers.gcd)
 loop(np.lcm, "iu", integers.lcm)
@@ -167,8 +167,6 @@ for _ufunc, _operator in (
     (np.less_equal, operator.le), (np.greater, operator.gt), (np.greater_equal, operator.ge),
 ):  # fmt: skip
     loop(_ufunc, "biuf", native(_operator, twin=_ufunc))
-loop(np.equal, "c", native(operator.eq, twin=np.equal))
-loop(np.not_equal, "c", native(operator.ne, twin=np.not_equal))
 for _ufunc in (np.maximum, np.fmax):
     loop(_ufunc, "biu", greater_of)
 for _ufunc in (np.minimum, np.fmin):
@@ -180,7 +178,7 @@ for _name in ("maximum", "minimum", "fmax", "fmin"):
 for _ufunc, _function in (
     (np.logical_and, both), (np.logical_or, either), (np.logical_xor, one_of), (np.logical_not, neither),
 ):  # fmt: skip
-    loop(_ufunc, "biufc", _function)
+    loop(_ufunc, "biuf", _function)
 for _ufunc, _operator, _function in (
     (np.bitwise_and, operator.and_, both), (np.bitwise_or, operator.or_, either),
     (np.bitwise_xor, operator.xor, one_of),
