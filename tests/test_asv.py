@@ -39,51 +39,69 @@ def launches():
         sys.path.remove(str(FOLDER / "benchmarks"))
 
 
-def result(folder, name, registers, launches=(1, 1), extra=None):
-    """A file as asv writes it."""
-    path = folder / name
-    benchmarks = {
-        "compiled.Compiled.track_registers": [registers, [["'add'", "'sin'"]]],
-        "calls.Launches.track_launches": [list(launches), [["'add'", "'sin'"]]],
-        "device.Pairs.track_time_over_floor": [[1.0, None], [["'add'", "'sin'"]]],
-    }
-    path.write_text(json.dumps({"result_columns": ["result", "params"], "results": benchmarks | (extra or {})}))
-    return str(path)
+BASE = {"add": {"registers": 14, "launches": 1}, "sin": {"registers": 20, "launches": 1}}
 
 
-def test_the_gate_passes_equal_results_and_falls(gate, tmp_path, capsys):
-    base = result(tmp_path, "base.json", [14, 20])
-    assert gate.main([base, base]) == 0
-    assert gate.main([base, result(tmp_path, "head.json", [12, 20])]) == 0
-    assert "0 of 4 exact metrics rose" in capsys.readouterr().out
+def changed(name, metric, value):
+    """BASE, one of its metrics another."""
+    return BASE | {name: BASE[name] | {metric: value}}
 
 
-def test_the_gate_fails_on_any_rise_and_names_it(gate, tmp_path, capsys):
-    base = result(tmp_path, "base.json", [14, 20])
-    assert gate.main([base, result(tmp_path, "head.json", [13, 21])]) == 1
-    assert "compiled.Compiled.track_registers sin: 20 -> 21" in capsys.readouterr().out
-    assert gate.main([base, result(tmp_path, "head.json", [14, 20], launches=(2, 1))]) == 1
-    assert "calls.Launches.track_launches add: 1 -> 2" in capsys.readouterr().out
+@pytest.fixture
+def passed(gate, monkeypatch, tmp_path):
+    """Exit status of the gate where BASE is recorded and something else is measured."""
+
+    def run(head, *arguments, record=True):
+        monkeypatch.setattr(gate, "BASELINE", tmp_path / "exact.json")
+        monkeypatch.setattr(gate, "other_versions", list)
+        monkeypatch.setattr(gate, "measure", lambda: head)
+        if record:
+            gate.BASELINE.write_text(json.dumps(BASE))
+        return gate.main(list(arguments))
+
+    return run
 
 
-def test_the_gate_fails_where_the_head_has_not_measured(gate, tmp_path, capsys):
-    base = result(tmp_path, "base.json", [14, 20])
-    assert gate.main([base, result(tmp_path, "head.json", [14, None])]) == 1
-    assert "track_registers sin: 20 -> not measured" in capsys.readouterr().out
+def test_the_gate_passes_what_is_equal_and_names_what_fell_or_is_new(passed, capsys):
+    assert passed(BASE) == 0
+    assert passed(changed("sin", "registers", 18) | {"cos": {"registers": 99}}) == 0
+    assert "sin registers: 20 -> 18\ncos: new\n" in capsys.readouterr().out
 
 
-def test_the_gate_does_not_compare_times(gate, tmp_path):
-    slow = {"device.Pairs.track_time_over_floor": [[9.0, 9.0], [["'add'", "'sin'"]]]}
-    base = result(tmp_path, "base.json", [14, 20])
-    assert gate.main([base, result(tmp_path, "head.json", [14, 20], extra=slow)]) == 0
+def test_the_gate_fails_on_any_rise_and_names_it(passed, capsys):
+    assert passed(changed("sin", "registers", 21)) == 1
+    assert "sin registers: 20 -> 21" in capsys.readouterr().out
+    assert passed(changed("add", "launches", 2)) == 1
+    assert "add launches: 1 -> 2" in capsys.readouterr().out
 
 
-def test_the_gate_refuses_results_without_an_exact_metric(gate, tmp_path, capsys):
-    empty = tmp_path / "empty.json"
-    empty.write_text(json.dumps({"result_columns": ["result"], "results": {}}))
-    assert gate.main([str(empty), str(empty)]) == 2
+def test_the_gate_fails_where_something_is_no_longer_measured(passed, capsys):
+    assert passed({"add": BASE["add"], "sin": {"launches": 1}}) == 1
+    assert "sin registers: 20 -> not measured" in capsys.readouterr().out
+
+
+def test_a_renewed_baseline_is_what_was_measured(passed):
+    dearer = changed("sin", "registers", 30)
+    assert passed(dearer, "--renew") == 0
+    assert passed(dearer, record=False) == 0
+
+
+def test_the_gate_compares_nothing_of_another_toolchain(gate, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(gate, "TOOLCHAIN", tmp_path / "toolchain.txt")
+    gate.TOOLCHAIN.write_text("# a comment\npython==2.7\n")
+    monkeypatch.setattr(gate, "measure", lambda: pytest.fail("measured"))
     assert gate.main([]) == 2
-    assert "no exact metric" in capsys.readouterr().err
+    assert "python {}.{}, not 2.7".format(*sys.version_info) in capsys.readouterr().err
+
+
+def test_the_gate_refuses_what_it_does_not_know(gate, capsys):
+    assert gate.main(["base.json"]) == 2
+    assert "--renew" in capsys.readouterr().err
+
+
+def test_the_baseline_has_every_function_and_the_toolchain_its_pins(gate, names):
+    assert set(json.loads(gate.BASELINE.read_text())) == {*names.PAIRS, *names.OTHERS}
+    assert gate.TOOLCHAIN.read_text().count("==") == 7
 
 
 def test_every_public_function_has_a_benchmark(names):
