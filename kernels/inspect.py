@@ -229,7 +229,7 @@ def compile(kernel, signature, cc=(9, 0)):
     target = [f"-arch=sm_{suffix}"]
     if options.get("max_registers"):
         target.append(f"-maxrregcount={options['max_registers']}")
-    cubin, log = _link(code, lto, [*target, "-Xptxas=-v"], libraries)
+    cubin, log = _link(code, lto, [*target, "-no-cache", "-Xptxas=-v"], libraries)
     # A second link: what it assembles to is close to the first link's code but not equal to it (36 registers
     # instead of 32 in one kernel), so the numbers come from the first, which is the one a device gets.
     ptx = _link(code, lto, [*target, "-ptx"])[0] if lto else code

@@ -14,6 +14,9 @@ from .work import BYTES, others
 
 LARGE, SMALL = 2**26, 2**12
 
+#: Elements that are drawn; larger arrays repeat them, since 2^26 draws take longer than all else.
+DRAWN = 2**20
+
 
 def require_gpu():
     if gpu_problem():
@@ -43,7 +46,7 @@ def pair_call(name, size):
     """A call of a pair over device arrays with `out`, and the bytes it must move."""
     pair = kernels.REGISTRY[name]
     loop = loop_of(pair)
-    inputs = [place(x) for x in random_inputs(pair, loop, size, 0)]
+    inputs = [place(np.resize(x, size)) for x in random_inputs(pair, loop, min(size, DRAWN), 0)]
     outs = tuple(place(np.empty(size, c)) for c in loop.split("->")[1])
     return functools.partial(pair.function, *inputs, out=outs), pair.bytes(loop, size)
 

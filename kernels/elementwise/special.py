@@ -139,7 +139,8 @@ kl_div = from_ufunc(
     special.kl_div,
     "Kullback-Leibler divergence of one term.",
     "y = x1 ln(x1 / x2) - x1 + x2.",
-    ulps=(8, 8),
+    # Below y = x/2 the terms cancel to 0.28 of the first, whose 3 ulps count 3.6 times.
+    ulps=(12, 12),
     flops=5,
     domain=POSITIVE * 2,
 )
