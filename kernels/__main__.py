@@ -1,4 +1,4 @@
-"""``python -m kernels info | check | run | bench | accuracy``."""
+"""``python -m kernels info | check | run | bench | accuracy | simulation``."""
 
 import argparse
 import json
@@ -9,7 +9,9 @@ from .command import machine
 
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m kernels", description="CUDA kernels paired with NumPy references.")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="{info,check,run,bench,accuracy}")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="{info,check,run,bench,accuracy,simulation}"
+    )
 
     info = commands.add_parser("info", help="can this machine compute on a GPU, and if not, why not")
     info.add_argument("--json", action="store_true", help="print JSON instead of tables")
@@ -49,7 +51,11 @@ def _parser():
     )
     accuracy.set_defaults(main=_accuracy)
 
-    for command in (check, run):
+    simulation = commands.add_parser("simulation", help="time the simulator against the stock one and NumPy")
+    simulation.add_argument("--small", action="store_true", help="leave out the sizes of real use")
+    simulation.set_defaults(main=_simulation)
+
+    for command in (check, run, simulation):
         command.add_argument("--json", action="store_true", help="print JSON instead of tables")
     for command in (check, run, accuracy):
         command.add_argument(
@@ -132,6 +138,14 @@ def _run(options):
     except run.UsageError as error:
         return _refuse(str(error))
     print(json.dumps(found, indent=2)) if options.json else run.show(found)
+    return 0
+
+
+def _simulation(options):
+    from .command import simulation
+
+    found = simulation.measure(large=not options.small)
+    print(json.dumps(found, indent=2)) if options.json else simulation.show(found)
     return 0
 
 

@@ -1,14 +1,15 @@
 """What this project's tests are made of, for tests of your own kernels too.
 
 - `kernels.testing.strategies`: hypothesis strategies for dtypes, shapes, values and strides (import it by
-  name; it alone needs hypothesis),
+  name; it needs hypothesis),
+- `kernels.testing.programs`: random kernels whose every bit is defined, to compare engines with (by name, too),
 - `layouts`, `guarded`: the same values under other strides, and outputs that notice a stray write,
 - `gamma`, `sum_bound`, `dot_bound`, `map_bound`, `condition_bound`, `ulp`, `ulp_error`: how far a correct
   result may be from the exact one,
 - `assert_within`, `assert_equal_bits`: the comparison, with a report that can be pasted and run,
 - `mutants`: faulty versions of a kernel, to see whether the tests notice.
 
-Nothing here knows about Numba or about a GPU: results are compared as NumPy arrays.
+Nothing else here knows about Numba or about a GPU: results are compared as NumPy arrays.
 
 Examples
 --------

@@ -28,8 +28,8 @@ def imported(module):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_a_module_imports_no_numba_and_only_strategies_import_hypothesis(module):
-    allowed = {"numpy"} | ({"hypothesis"} if module.endswith(".strategies") else set())
+def test_a_module_imports_no_numba_and_only_what_draws_imports_hypothesis(module):
+    allowed = {"numpy"} | ({"hypothesis"} if module.endswith((".strategies", ".programs")) else set())
     assert set(imported(module)) - set(sys.stdlib_module_names) <= allowed
 
 

@@ -1,0 +1,124 @@
+"""The simulator's own routines as machine code: compiled together once, kept on disk, called by their addresses.
+
+`jit` is for what routines are made of, `c_function` makes a routine: a function of words that both engines and
+compiled kernels call. All routines are one object file, made anew whenever a file changes that one of them comes from;
+a process that finds it kept does not start Numba's compiler for them.
+"""
+
+import ctypes
+import functools
+import hashlib
+import importlib
+from pathlib import Path
+
+from numba import njit
+
+#: The modules that routines are in, and what else they are made of.
+MODULES = ("memory", "scheduler", "shadow", "compiled.loop", "compiled.signals")
+PARTS = ("jit", "state", "clocks", "compiled.fibers", *MODULES)
+
+_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False, "_nrt": False, "no_cfunc_wrapper": True,
+            "no_cpython_wrapper": True}  # fmt: skip
+
+_FUNCTIONS, _ROUTINES = [], {}
+
+
+def jit(function=None, **options):
+    """``numba.njit`` of a function that only compiled functions call."""
+    if function is None:
+        return functools.partial(jit, **options)
+    _FUNCTIONS.append(njit(**_OPTIONS, **options)(function))
+    return _FUNCTIONS[-1]
+
+
+def c_function(signature):
+    """Make a function with a signature of words a `Routine`."""
+    return functools.partial(Routine, signature)
+
+
+class Routine:
+    """A function of words, each an int64.
+
+    Attributes
+    ----------
+    address : int
+        Where its machine code lies.
+    ctypes : callable
+        The function for Python; other threads of the host run meanwhile.
+    """
+
+    def __init__(self, signature, function):
+        self.function, self.arguments = function, signature.args
+        self.__name__, self.__doc__ = function.__name__, function.__doc__
+        self.symbol = f"simulator_{function.__name__}"
+        _ROUTINES[self.symbol] = self
+
+    @functools.cached_property
+    def address(self):
+        """Where its machine code lies."""
+        return _code().address(self.symbol)
+
+    @functools.cached_property
+    def ctypes(self):
+        """The function for Python."""
+        return ctypes.CFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(self.arguments))(self.address)
+
+
+def address_of(name):
+    """Address of a variable that the routines share."""
+    return _code().address(name)
+
+
+@functools.cache
+def _code():
+    from .compiled import cache
+
+    here = Path(__file__).parent
+    sources = [here.joinpath(*name.split(".")).with_suffix(".py").read_bytes() for name in PARTS]
+    key = hashlib.sha256(repr(("routines", sources, cache.environment()[:-1])).encode()).hexdigest()
+    kept = _kept(key)
+    if kept is None:
+        with cache.alone("routines"):
+            kept = _kept(key)
+            if kept is None:
+                code = _compile()
+                kept = {"needs": sorted(cache.needs(code))}, code
+                cache.put(key, *kept)
+    return cache.Code(kept[1])
+
+
+def _kept(key):
+    from .compiled import cache
+
+    kept = cache.get(key)
+    return kept if kept and cache.defined(kept[0]["needs"]) else None
+
+
+def _compile():
+    """All routines in one object file."""
+    from llvmlite import ir
+
+    from .compiled import build
+
+    for name in MODULES:
+        importlib.import_module(f".{name}", __package__)
+    for function in _FUNCTIONS:
+        build.retarget(function)
+    compiled = []
+    for routine in list(_ROUTINES.values()):
+        dispatcher = build.retarget(jit(routine.function))
+        dispatcher.compile(routine.arguments)
+        compiled.append((routine, dispatcher.overloads[routine.arguments]))
+    word = ir.IntType(64)
+
+    def emit(module):
+        for routine, result in compiled:
+            context, native = result.target_context, result.signature
+            function = ir.Function(module, ir.FunctionType(word, [word] * len(native.args)), routine.symbol)
+            builder = ir.IRBuilder(function.append_basic_block())
+            callee = context.declare_function(module, result.fndesc)
+            _, value = context.call_conv.call_function(builder, callee, native.return_type, native.args, function.args)
+            kind = native.return_type
+            builder.ret(value if kind.bitwidth == 64 else builder.sext(value, word))
+
+    return build.object_file("simulator_routines", emit, [result.library for _, result in compiled])
