@@ -8,13 +8,11 @@ An operand is a pointer, of which lane j reads element ``at + j``; where it is "
 ``at``; where it is a "value" it is no pointer, and every lane takes it as it is.
 """
 
-from .instructions import SIMULATED, instruction
+from llvmlite import ir
+from numba import types
 
-if not SIMULATED:
-    from llvmlite import ir
-    from numba import types
-
-    from .scalar import complex_value, convert, unpack, wrapped
+from .instructions import instruction
+from .scalar import complex_value, convert, unpack, wrapped
 
 
 def loader(kinds, width, aligned=False):
@@ -177,74 +175,75 @@ def unraveler(count):
     return offsets
 
 
-if not SIMULATED:
+def _address(context, builder, pointer, offset, offset_type):
+    return builder.gep(pointer, [context.cast(builder, offset, offset_type, types.int64)])
 
-    def _address(context, builder, pointer, offset, offset_type):
-        return builder.gep(pointer, [context.cast(builder, offset, offset_type, types.int64)])
 
-    class _Packing:
-        """How `width` neighbouring elements of a native type travel: as a vector of machine words.
+class _Packing:
+    """How `width` neighbouring elements of a native type travel: as a vector of machine words.
 
-        NVVM turns a bitcast of a wide load to ``<16 x i8>`` into four 4-byte loads, so narrow elements are cut
-        out of 32-bit words by shifts: int8 add went from 4 to 1 load an operand.
-        """
+    NVVM turns a bitcast of a wide load to ``<16 x i8>`` into four 4-byte loads, so narrow elements are cut
+    out of 32-bit words by shifts: int8 add went from 4 to 1 load an operand.
+    """
 
-        def __init__(self, context, native, width):
-            data = context.get_data_type(native)
-            self.parts = 2 if isinstance(native, types.Complex) else 1
-            self.component = data.elements[0] if self.parts == 2 else data
-            self.bits = 8 if isinstance(native, types.Boolean) else native.bitwidth // self.parts
-            total = width * self.parts * self.bits
-            self.word = ir.IntType(min(max(self.bits, 32), total))
-            self.per_word = self.word.width // self.bits
-            self.words = total // self.word.width
-            self.carrier = ir.VectorType(self.word, self.words)
-            self.size = total // 8
+    def __init__(self, context, native, width):
+        data = context.get_data_type(native)
+        self.parts = 2 if isinstance(native, types.Complex) else 1
+        self.component = data.elements[0] if self.parts == 2 else data
+        self.bits = 8 if isinstance(native, types.Boolean) else native.bitwidth // self.parts
+        total = width * self.parts * self.bits
+        self.word = ir.IntType(min(max(self.bits, 32), total))
+        self.per_word = self.word.width // self.bits
+        self.words = total // self.word.width
+        self.carrier = ir.VectorType(self.word, self.words)
+        self.size = total // 8
 
-        def split(self, builder, vector):
-            """The components in a vector of words."""
-            narrow = ir.IntType(self.bits)
-            for w in range(self.words):
-                word = builder.extract_element(vector, ir.Constant(ir.IntType(32), w))
-                for k in range(self.per_word):
-                    piece = builder.lshr(word, ir.Constant(self.word, k * self.bits)) if k else word
-                    piece = builder.trunc(piece, narrow) if self.per_word > 1 else piece
-                    yield builder.bitcast(piece, self.component)
+    def split(self, builder, vector):
+        """The components in a vector of words."""
+        narrow = ir.IntType(self.bits)
+        for w in range(self.words):
+            word = builder.extract_element(vector, ir.Constant(ir.IntType(32), w))
+            for k in range(self.per_word):
+                piece = builder.lshr(word, ir.Constant(self.word, k * self.bits)) if k else word
+                piece = builder.trunc(piece, narrow) if self.per_word > 1 else piece
+                yield builder.bitcast(piece, self.component)
 
-        def join(self, builder, components):
-            """A vector of words that holds the components."""
-            vector = ir.Constant(self.carrier, ir.Undefined)
-            for w in range(self.words):
-                word = None
-                for k in range(self.per_word):
-                    piece = builder.bitcast(components[w * self.per_word + k], ir.IntType(self.bits))
-                    piece = builder.zext(piece, self.word) if self.per_word > 1 else piece
-                    piece = builder.shl(piece, ir.Constant(self.word, k * self.bits)) if k else piece
-                    word = piece if word is None else builder.or_(word, piece)
-                vector = builder.insert_element(vector, word, ir.Constant(ir.IntType(32), w))
-            return vector
+    def join(self, builder, components):
+        """A vector of words that holds the components."""
+        vector = ir.Constant(self.carrier, ir.Undefined)
+        for w in range(self.words):
+            word = None
+            for k in range(self.per_word):
+                piece = builder.bitcast(components[w * self.per_word + k], ir.IntType(self.bits))
+                piece = builder.zext(piece, self.word) if self.per_word > 1 else piece
+                piece = builder.shl(piece, ir.Constant(self.word, k * self.bits)) if k else piece
+                word = piece if word is None else builder.or_(word, piece)
+            vector = builder.insert_element(vector, word, ir.Constant(ir.IntType(32), w))
+        return vector
 
-    def _load(context, builder, address, native, width, aligned):
-        if width == 1 and not (aligned and native == types.complex128):
-            return [context.unpack_value(builder, native, address)]
-        packing = _Packing(context, native, width)
-        words = builder.load(builder.bitcast(address, packing.carrier.as_pointer()), align=packing.size)
-        components = list(packing.split(builder, words))
-        if packing.parts == 2:
-            pairs = zip(components[::2], components[1::2], strict=True)
-            return [complex_value(context, builder, native, *pair) for pair in pairs]
+
+def _load(context, builder, address, native, width, aligned):
+    if width == 1 and not (aligned and native == types.complex128):
+        return [context.unpack_value(builder, native, address)]
+    packing = _Packing(context, native, width)
+    words = builder.load(builder.bitcast(address, packing.carrier.as_pointer()), align=packing.size)
+    components = list(packing.split(builder, words))
+    if packing.parts == 2:
+        pairs = zip(components[::2], components[1::2], strict=True)
+        return [complex_value(context, builder, native, *pair) for pair in pairs]
+    model = context.data_model_manager[native]
+    return [model.from_data(builder, component) for component in components]
+
+
+def _store(context, builder, address, native, values, aligned):
+    if len(values) == 1 and not (aligned and native == types.complex128):
+        context.pack_value(builder, native, values[0], address)
+        return
+    packing = _Packing(context, native, len(values))
+    if packing.parts == 2:
+        components = [builder.extract_value(value, k) for value in values for k in (0, 1)]
+    else:
         model = context.data_model_manager[native]
-        return [model.from_data(builder, component) for component in components]
-
-    def _store(context, builder, address, native, values, aligned):
-        if len(values) == 1 and not (aligned and native == types.complex128):
-            context.pack_value(builder, native, values[0], address)
-            return
-        packing = _Packing(context, native, len(values))
-        if packing.parts == 2:
-            components = [builder.extract_value(value, k) for value in values for k in (0, 1)]
-        else:
-            model = context.data_model_manager[native]
-            components = [model.as_data(builder, value) for value in values]
-        words = packing.join(builder, components)
-        builder.store(words, builder.bitcast(address, packing.carrier.as_pointer()), align=packing.size)
+        components = [model.as_data(builder, value) for value in values]
+    words = packing.join(builder, components)
+    builder.store(words, builder.bitcast(address, packing.carrier.as_pointer()), align=packing.size)

@@ -12,11 +12,9 @@ Dekker 1971, "A floating-point technique for extending the available precision",
 https://doi.org/10.1007/BF01397083.
 """
 
-from .instructions import SIMULATED, device_function, instruction
+from .instructions import device_function, instruction
 from .primitives import bit_width
-
-if not SIMULATED:
-    from .scalar import convert
+from .scalar import convert
 
 
 @instruction(lambda c, x: type(x)(c))

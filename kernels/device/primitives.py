@@ -9,15 +9,12 @@ import operator
 from fractions import Fraction
 
 import numpy as np
+from llvmlite import ir
+from numba import types
 
-from .instructions import SIMULATED, instruction
-
-if not SIMULATED:
-    from llvmlite import ir
-    from numba import types
-    from numba.cuda import cgutils
-
-    from .scalar import Scalar, complex_value, convert, scalar_type, unwrapped, wrapped
+from .instructions import instruction
+from .scalar import Scalar, complex_value, convert, scalar_type, unwrapped, wrapped
+from .target import call_libdevice
 
 
 def _quiet(function):
@@ -69,12 +66,9 @@ def libdevice(name, twin, arity=1):
 
     def lowered(typingctx, *operands):
         scalar = operands[0]
-        symbol = f"__nv_{name}" + ("f" if scalar.native == types.float32 else "")
 
         def codegen(context, builder, signature, args):
-            real = context.get_value_type(scalar.native)
-            function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(real, [real] * arity), symbol)
-            return builder.call(function, args)
+            return call_libdevice(context, builder, name, scalar.native(*[scalar.native] * arity), args)
 
         return scalar(*operands), codegen
 
@@ -153,11 +147,9 @@ def _exponent(x):
 @instruction(_quiet(_exponent))
 def exponent(typingctx, x):
     """Floor of log2 of a finite, nonzero float, as int32."""
-    symbol = "__nv_ilogb" + ("f" if x.native == types.float32 else "")
 
     def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(ir.IntType(32), [args[0].type])
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol), args)
+        return call_libdevice(context, builder, "ilogb", types.int32(x.native), args)
 
     return Scalar(types.int32)(x), codegen
 
@@ -165,12 +157,10 @@ def exponent(typingctx, x):
 @instruction(_quiet(lambda x, n: np.ldexp(x, int(n))))
 def scale(typingctx, x, n):
     """x * 2**n, rounded once; n an integer within int32."""
-    symbol = "__nv_ldexp" + ("f" if x.native == types.float32 else "")
 
     def codegen(context, builder, signature, args):
-        kind = ir.FunctionType(args[0].type, [args[0].type, ir.IntType(32)])
         power = convert(context, builder, args[1], n, types.int32)
-        return builder.call(cgutils.get_or_insert_function(builder.module, kind, symbol), [args[0], power])
+        return call_libdevice(context, builder, "ldexp", x.native(x.native, types.int32), (args[0], power))
 
     return x(x, n), codegen
 

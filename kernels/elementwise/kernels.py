@@ -10,7 +10,7 @@ import functools
 
 from numba import cuda, types
 
-from ..device.instructions import SIMULATED
+from ..device.instructions import SIMULATED, of_scalars
 from ..device.memory import along, lanewise, loader, storer, unraveler
 
 #: Threads of a block: of a small launch, so that all multiprocessors have one, and of a large one.
@@ -47,6 +47,7 @@ def contiguous(f, kinds, n_out, width, aligned, long):
     ins_at, outs_at = along(kinds), along(("vector",) * n_out)
 
     @cuda.jit
+    @of_scalars
     def contiguous_kernel(n, ins, outs):
         i = index(cuda.grid(1))
         wide = index(n // index(width))
@@ -73,6 +74,7 @@ def strided(f, kinds, n_out, width, long):
     ins_at, outs_at = unraveler(len(kinds)), unraveler(n_out)
 
     @cuda.jit
+    @of_scalars
     def strided_kernel(n, shape, in_strides, out_strides, ins, outs):
         i = index(cuda.grid(1))
         if i < n:
@@ -90,6 +92,7 @@ def masked(f, kinds, n_out, long):
     mask_at, ins_at, outs_at = unraveler(1), unraveler(len(kinds)), unraveler(n_out)
 
     @cuda.jit
+    @of_scalars
     def masked_kernel(n, shape, mask_strides, in_strides, out_strides, mask, ins, outs):
         i = index(cuda.grid(1))
         if i < n:

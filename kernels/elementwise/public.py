@@ -11,7 +11,7 @@ import inspect
 import numpy as np
 
 from ..device.functions import implementation
-from ..device.instructions import device_function, in_simulated_kernel
+from ..device.instructions import SIMULATED, device_function, in_simulated_kernel
 from ..device.scalar import call, overload_function
 from ..pairing import Pair, file
 from ..runtime.arrays import operand
@@ -236,7 +236,7 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
         if named:
             args = placed(args, named)
         if in_simulated_kernel():
-            return inside(args)
+            return inside(*args)
         if not least <= len(args) <= nin + nout:
             raise TypeError(f"{name}() takes {least} to {nin + nout} positional arguments, got {len(args)}")
         if len(args) > nin:
@@ -266,7 +266,7 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
         named = zip(args, mapping.parameters, strict=True)
         return tuple(d.type(fill[p](d)) if x is None else x for x, p in named)
 
-    def inside(args):
+    def inside(*args):
         args += defaults[len(args) - least :]
         found = loop(tuple(type(x) if type(x) in (int, float, complex) else np.asarray(x).dtype for x in args))
         return call(*found)(args)
@@ -279,6 +279,8 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
         scalar = mapping.scalar(ins)
         return scalar and (scalar, ins, outs)
 
+    if SIMULATED:
+        function.twin = inside
     function.__name__ = function.__qualname__ = name
     function.__module__ = module or "kernels.elementwise"
     function.__doc__ = text

@@ -1,8 +1,8 @@
 """CUDA kernels on the processor, checked hard: Numba's simulator made whole.
 
 `simulate` runs one kernel, with no GPU and no environment variable. `install` sends every launch of Numba's simulator
-(``NUMBA_ENABLE_CUDASIM=1``) here, and so does ``pytest -p kernels.simulator``, for projects that use nothing else of
-ours.
+(``NUMBA_ENABLE_CUDASIM=1``) here; ``import kernels`` does so, and ``pytest -p kernels.simulator`` for projects that
+use nothing else of ours.
 """
 
 from .errors import (

@@ -2,9 +2,11 @@
 
 import functools
 import importlib
+import importlib.util
 import sys
 import types as python_types
 
+import numpy as np
 from numba import types
 from numba.core import errors
 from numba.core.typing import templates
@@ -41,7 +43,7 @@ _COPIED = ("numba.cuda.misc.", "numba.cuda.np.")
 
 
 def of_numba(value):
-    """Numba's own function for numba-cuda's copy of it (`literal_unroll`, `carray`); else the value itself."""
+    """Numba's own function for the copy that numba-cuda has of it (`literal_unroll`, `carray`); else the value."""
     module = getattr(value, "__module__", None)
     if not isinstance(module, str) or not module.startswith(_COPIED):
         return value
@@ -53,7 +55,7 @@ def of_numba(value):
 
 
 def known_to_numba(function):
-    """Whether Numba's CPU target compiles calls of a function by rules of its own, not by its body."""
+    """Whether Numba compiles calls of a function by rules of its own, so that its body is not what counts."""
     module = function.__module__ or ""
     if module.startswith("numba.") and not module.startswith("numba.cuda."):
         return True
@@ -106,5 +108,8 @@ def dtype(native):
 
     try:
         return as_dtype(native)
-    except (NotImplementedError, TypeError):
-        return None
+    except (NotImplementedError, TypeError, errors.NumbaError):
+        pass
+    if str(native) == "__nv_bfloat16" and importlib.util.find_spec("ml_dtypes"):
+        return np.dtype(importlib.import_module("ml_dtypes").bfloat16)
+    return None

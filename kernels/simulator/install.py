@@ -1,4 +1,4 @@
-"""Numba's simulator on our engines: `install`, by hand or by ``pytest -p kernels.simulator``."""
+"""Numba's simulator on our engines: `install`, by hand, by ``import kernels`` or by ``pytest -p kernels.simulator``."""
 
 from . import launch as _launch
 from .errors import SimulatorError

@@ -135,12 +135,12 @@ def launch(function, grid, block, arguments, shared, chosen, types=None):
     grid, block, shared = extents(grid, "grid"), extents(block, "block"), operator.index(shared)
     check_configuration(grid, block, shared)
     arguments = tuple(host(value, f"argument {k}") for k, value in enumerate(arguments))
-    if chosen.engine == "compiled":
+    if chosen.engine == "compiled" and not hasattr(function, "of_scalars"):
         reason = _run_compiled(function, grid, block, arguments, shared, chosen, types)
         if reason is None:
             return
         _note(function, reason)
-    _run_interpreted(function, grid, block, arguments, shared, chosen)
+    _run_interpreted(function, grid, block, arguments, shared, chosen, types)
 
 
 @functools.lru_cache(maxsize=256)
@@ -159,11 +159,11 @@ def _interpreter():
     return runner.Interpreter(), threading.RLock()
 
 
-def _run_interpreted(function, grid, block, arguments, shared, chosen):
+def _run_interpreted(function, grid, block, arguments, shared, chosen, types=None):
     interpreter, lock = _interpreter()
     try:
         with lock, _Deadline(chosen.timeout):
-            interpreter.run(function, grid, block, arguments, shared, chosen)
+            interpreter.run(function, grid, block, arguments, shared, chosen, types)
     except RecursionError as error:
         raise errors.StackOverflowError(f"calls that do not fit on a thread's stack: {error}") from error
 
@@ -262,7 +262,7 @@ def _run_compiled(function, grid, block, arguments, shared, chosen, types=None):
         for array, before in saved:
             if array.flags.writeable:
                 array[...] = before
-        _run_interpreted(function, grid, block, arguments, shared, chosen._replace(timeout=None))
+        _run_interpreted(function, grid, block, arguments, shared, chosen._replace(timeout=None), types)
         raise  # the interpreted engine did not see it
     return None
 

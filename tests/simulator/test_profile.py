@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numba import cuda, float32, float64, int32
 
+from kernels.device.instructions import Instruction, of_scalars
 from kernels.simulator import DivergenceError, LaunchError, Profile, profile
 
 LANES, SECTOR, BANKS, WORD = 32, 32, 32, 4
@@ -179,6 +180,36 @@ def test_fields_of_records_are_accessed_one_by_one():
     spanned = 32 * dtype.itemsize // SECTOR
     assert row.transactions == 2 * spanned
     assert row.ideal_transactions == 2 * 4
+
+
+def test_elements_that_one_instruction_moves_are_one_access():
+    def four(arrays, at):
+        return [[x[int(at) + k] for x in arrays] for k in range(4)]
+
+    load = Instruction(four, four)
+
+    @cuda.jit
+    def wide(arrays, z):
+        i = cuda.grid(1)
+        lanes = load(arrays, 4 * i)
+        z[i] = lanes[0][0] + lanes[3][1]
+
+    x, y, z = np.arange(256, dtype=np.float32), np.ones(256, np.float32), np.zeros(64, np.float32)
+    row = profile(wide)[1, 64]((x, y), z).line("load(arrays, 4 * i)")
+    assert (row.executions, row.loads) == (2, 2 * 2)
+    assert row.transactions == row.ideal_transactions == (x.nbytes + y.nbytes) // SECTOR
+    np.testing.assert_array_equal(z, x[::4] + 1)
+
+
+def test_kernels_over_numpys_scalars_are_taken():
+    @cuda.jit
+    @of_scalars
+    def double(x):
+        i = cuda.grid(1)
+        x[i] = 2 * x[i]
+
+    row = profile(double)[1, 32](np.ones(32, np.float32)).line("x[i] = 2 * x[i]")
+    assert row.transactions == 2 * 4
 
 
 def test_a_slice_that_is_written_is_written_element_by_element():

@@ -252,7 +252,7 @@ def kernel(function, arguments, is_checked, allocates):
 
 
 def _libraries(library):
-    """The library of a function, and those it needs that Numba did not link: of one that calls itself otherwise."""
+    """The library of a function, and what Numba does not link to it: functions calling themselves with other types."""
     found, defined = [library], _target().codegen.defined
     for each in found:
         each._ensure_finalized()

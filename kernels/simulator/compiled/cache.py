@@ -239,10 +239,11 @@ def _of_type(native):
     elif not isinstance(native, _TYPES):
         raise _NotKept
     yield repr(native)
-    for part in (
-        native if isinstance(native, types.BaseTuple) else [native.dtype] if isinstance(native, types.Array) else ()
-    ):
-        yield from _of_type(part)
+    if isinstance(native, types.Array):
+        yield from _of_type(native.dtype)
+    elif isinstance(native, types.BaseTuple):
+        for part in native:
+            yield from _of_type(part)
 
 
 def _of_function(function, found, seen):
@@ -269,10 +270,9 @@ def _of_function(function, found, seen):
 
 
 def _of_code(code, found):
-    names = code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
-    found += [code.co_name, code.co_code.hex(), repr(names),
-              repr((code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount, code.co_flags))]  # fmt: skip
-    found.append(getattr(code, "co_exceptiontable", b"").hex())
+    names = code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
+    counts = code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount, code.co_flags
+    found += [repr(names), repr(counts), code.co_code.hex(), getattr(code, "co_exceptiontable", b"").hex()]
     for constant in code.co_consts:
         if isinstance(constant, python_types.CodeType):
             _of_code(constant, found)

@@ -475,3 +475,16 @@ NAMES = {
     "nanosleep", "shfl_sync", "shfl_up_sync", "shfl_down_sync", "shfl_xor_sync", "all_sync", "any_sync", "eq_sync",
     "ballot_sync", "match_any_sync", "match_all_sync", "syncwarp", "activemask", "lanemask_lt",
 }  # fmt: skip
+
+
+def _alias():
+    """Let functions that Numba overloads, which `rebind` leaves alone, name what ``numba.cuda.libdevice`` declares."""
+    from numba.core.typing.templates import infer_global
+    from numba.cuda import libdevice
+
+    for name, function in functions.LIBDEVICE.items():
+        if hasattr(libdevice, name):
+            infer_global(getattr(libdevice, name), function.type)
+
+
+_alias()

@@ -197,7 +197,7 @@ class Namespace:
 
 
 class NamespaceType(types.Type):
-    """The type of one namespace."""
+    """The type of one namespace, known while a kernel is compiled."""
 
     def __init__(self, namespace):
         self.namespace = namespace

@@ -113,6 +113,18 @@ class Array:
     def transpose(self, *axes):
         return self._view(self.raw.transpose(*axes))
 
+    def copy(self):
+        return Array(self.raw.copy(), self.name)
+
+    def _reduction(self, name):
+        method = getattr(self.raw, name)
+
+        def reduce(*axes):
+            found = method(*map(int, axes))
+            return Array(found) if isinstance(found, np.ndarray) else numbers.typed(found)
+
+        return reduce
+
     def _view(self, raw):
         return Array(raw, self.name, self._watch)
 
@@ -127,19 +139,28 @@ class Array:
             found = Type(raw.dtype)
         elif name in ("T", "real", "imag"):
             found = self._view(getattr(raw, name))
+        elif name in _REDUCTIONS:
+            found = self._reduction(name)
         elif name == "ctypes":
             found = Address(np.int64(raw.__array_interface__["data"][0]))
         elif name == "flat":
             found = self._view(raw.reshape(-1))
         elif name in (raw.dtype.names or ()):
             found = self._view(raw[name])
-        else:
+        elif (found := None if name.startswith("__") else Array.overloaded(self, name)) is None:
             raise AttributeError(f"an array of a kernel has no {name}")
         self.__dict__[name] = found
         return found
 
+    @staticmethod
+    def overloaded(array, name):
+        """A method or an attribute that an extension of Numba's defines; the engine puts its own look-up here."""
+
     def __repr__(self):
         return repr(self.raw)
+
+
+_REDUCTIONS = {"sum", "prod", "min", "max", "mean", "var", "std", "all", "any", "argmin", "argmax"}
 
 
 class Record:

@@ -5,8 +5,9 @@ Names and meanings are those of numba-cuda (``numba.cuda`` documentation, "CUDA 
 
 import numpy as np
 from numba import types
+from numba.core.errors import TypingError
 
-from .. import errors, functions, memory
+from .. import compat, errors, functions, memory
 from .. import state as S
 from . import numbers
 from .arrays import Array, Type, dtype_of
@@ -78,6 +79,9 @@ def _shape(shape):
 
 
 def _alignment(alignment):
+    if not isinstance(alignment, np.integer | None):
+        error = TypingError("RequireLiteralValue: alignment must be a constant integer")
+        raise compat.error_of_cuda(error)
     found = 16 if alignment is None else int(alignment)
     if found <= 0 or found & (found - 1):
         raise ValueError("Alignment must be a positive power of two")

@@ -4,17 +4,79 @@ import math
 import types as python_types
 
 import numpy as np
-from numba import types
+from numba import carray, farray, types
+from numba.core import errors
+from numba.core.dispatcher import Dispatcher
 
-from .. import compat, functions, rebind, shadow
-from . import numbers
-from .arrays import Type, argument
+from .. import compat, functions, memory, rebind, shadow
+from . import numbers, overloads
+from .arrays import Array, Type, argument, dtype_of
 from .cuda import Module, Names, of_kernels
 from .engine import Machine
 
 #: The module ``math`` of kernels: CUDA's functions, Python's constants.
 _MATH = Names(functions.MATH)
 vars(_MATH).update({name: np.float64(value) for name, value in vars(math).items() if isinstance(value, float)})
+
+
+def _ufunc(function):
+    """A ufunc as kernels call it, on numbers or on whole arrays, the last of which may take the result."""
+    of_numbers = of_kernels(function)
+
+    def call(*values, out=None):
+        values += () if out is None else (out,)
+        if not any(isinstance(value, Array) for value in values):
+            return of_numbers(*values)
+        found = function(*[v.raw if isinstance(v, Array) else numbers.raw(v) for v in values])
+        return Array(found) if isinstance(found, np.ndarray) else numbers.typed(found)
+
+    return call
+
+
+def _plain(value):
+    """What is printed of a value."""
+    if isinstance(value, tuple):
+        return type(value)(*map(_plain, value)) if hasattr(value, "_fields") else tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) and not value.dtype.names else value
+
+
+def _print(*values):
+    print(*map(_plain, values))  # noqa: T201  (a kernel asked for it)
+
+
+def _memory(order):
+    """``carray`` and ``farray``: an array over memory that a pointer of the host leads to."""
+
+    def array(pointer, shape, dtype=None):
+        shape = tuple(map(int, shape)) if isinstance(shape, tuple) else (int(shape),)
+        if isinstance(pointer, Array):
+            pointer, dtype = pointer.raw.__array_interface__["data"][0], dtype or Type(pointer.raw.dtype)
+        found = memory.view(int(pointer), (math.prod(shape),), dtype_of(dtype))
+        return Array(found.reshape(shape, order=order))
+
+    return array
+
+
+def _to_bfloat16(value):
+    return functions.BF16["double2bfloat16"](np.float64(value))
+
+
+if (dtype := compat.dtype(functions.bfloat16)) is not None:
+    numbers._CASTS[dtype] = _to_bfloat16
+
+
+def _isinstance(value, kinds):
+    def fits(kind):
+        if isinstance(kind, Type):
+            return numbers.dtype_of(value) == kind.dtype
+        return isinstance(value, _ABSTRACT.get(kind, kind))
+
+    return any(map(fits, kinds if isinstance(kinds, tuple) else (kinds,)))
+
+
+_ABSTRACT = {numbers.BUILTINS["int"]: np.integer, numbers.BUILTINS["float"]: np.floating}
+_BUILTINS = numbers.BUILTINS | {"print": _print, "isinstance": _isinstance}
+_MEMORY = {carray: _memory("C"), farray: _memory("F")}
 
 
 class _Numpy:
@@ -25,7 +87,7 @@ class _Numpy:
         if isinstance(found, type) and issubclass(found, np.generic):
             found = Type(found)
         elif isinstance(found, np.ufunc):
-            found = of_kernels(found)
+            found = _ufunc(found)
         elif isinstance(found, float):
             found = np.float64(found)
         setattr(self, name, found)
@@ -55,6 +117,14 @@ def _cast(native, value):
     return numbers.cast(compat.dtype(native), value)
 
 
+def _pointed(native, value):
+    """What a pointer of the host leads to, as an array that never ends; any other argument as it is."""
+    if not isinstance(native, types.CPointer):
+        return value
+    dtype = compat.dtype(native.dtype)
+    return memory.view(int(value), ((1 << 40) // dtype.itemsize,), dtype)
+
+
 def _kind(value):
     if isinstance(value, np.ndarray):
         return value.dtype, value.ndim
@@ -68,19 +138,33 @@ class Interpreter:
         self.machine = Machine()
         self._module = Module(self.machine)
         self._rebinder = rebind.Rebinder(self._module, self._replace, _strong)
+        self._as_it_stands = rebind.Rebinder(
+            self._module, lambda value, used: value if used is not None else None, lambda copy, signatures: copy
+        )
         self._calls = {}
+        Array.overloaded = staticmethod(lambda array, name: overloads.of_array(array, name, self._rebinder.function))
 
     def _replace(self, value, used):
         if used is None:
-            return numbers.BUILTINS.get(value)
+            return _BUILTINS.get(value)
         if value is math:
             return _MATH
+        if isinstance(value, python_types.FunctionType):
+            if value in _MEMORY:
+                return _MEMORY[value]
+            if (found := overloads.of_function(value, self._rebinder.function)) is not None:
+                return found
+        if isinstance(value, Dispatcher) and not value._can_compile:
+            error = errors.TypingError(f"Untyped global name '{value.__name__}': using cpu function on device")
+            raise compat.error_of_cuda(error)
         if type(value) is python_types.BuiltinFunctionType and getattr(math, value.__name__, None) is value:
             return getattr(_MATH, value.__name__, value)
         if isinstance(value, functions.ScalarFunction):
             return of_kernels(value)
         if (memory := compat.device_memory(value)) is not None:
             return argument(memory)
+        if (twin := getattr(value, "twin", None)) is not None:
+            return of_kernels(twin)
         native = compat.scalar_type(value)
         if native is not None:
             dtype = compat.dtype(native)
@@ -91,15 +175,21 @@ class Interpreter:
             return argument(value) if isinstance(value, np.ndarray) else numbers.constant(value)
         return _NUMPY if value is np else value
 
-    def run(self, function, grid, block, arguments, shared, chosen):
+    def run(self, function, grid, block, arguments, shared, chosen, declared=None):
         """Run a kernel over a grid."""
         # What the kernel names has the values of its first launch with arguments like these, as on a GPU.
         key = function, tuple(map(_kind, arguments))
-        call = self._calls.get(key) or self._calls.setdefault(key, self._rebinder.function(function))
-        checks = chosen.checks & MEMORY
-        self.machine.watch = self.machine.examine if checks else None
         names = function.__code__.co_varnames
-        given = [argument(value, name, self.machine.watch) for name, value in zip(names, arguments, strict=False)]
+        if hasattr(function, "of_scalars"):  # its values are NumPy's scalars, and its memory looks after itself
+            checks, call, given = frozenset(), self._as_it_stands.function(function), arguments
+            self.machine.watch = None
+        else:
+            call = self._calls.get(key) or self._calls.setdefault(key, self._rebinder.function(function))
+            if declared is not None:
+                arguments = tuple(map(_pointed, declared, arguments))
+            checks = chosen.checks & MEMORY
+            self.machine.watch = self.machine.examine if checks else None
+            given = [argument(value, name, self.machine.watch) for name, value in zip(names, arguments, strict=False)]
         with np.errstate(all="ignore", divide="raise" if chosen.debug else "ignore"):
             self.machine.run(
                 lambda: call(*given), grid, block, shared,

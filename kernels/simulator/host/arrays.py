@@ -13,8 +13,8 @@ import ctypes
 import numpy as np
 from numba.core.typing.typeof import typeof
 
-from .host_devices import current_device
-from .host_streams import wait_for
+from .devices import current_device
+from .streams import wait_for
 
 
 def unwritten(array):

@@ -14,7 +14,7 @@ import threading
 import time
 import warnings
 
-from .errors import SimulatorError
+from ..errors import SimulatorError
 
 _LEGACY, _PER_THREAD = 1, 2  # cudaStreamLegacy, cudaStreamPerThread
 _handles = itertools.count(0x1000, 0x10)

@@ -7,9 +7,9 @@ installed run on it too.
 import functools
 import types as pytypes
 
-from .errors import LaunchError
-from .host_launch import Configured, ForAll, Target, dimensions, most_threads
-from .host_signatures import declare, declared, inferred, is_signature, typeof
+from ..errors import LaunchError
+from .launch import Configured, ForAll, Target, dimensions, most_threads
+from .signatures import declare, declared, inferred, is_signature, typeof
 
 #: What `cuda.jit` takes, and what it takes where nothing is said. The simulator needs few of them.
 OPTIONS = {

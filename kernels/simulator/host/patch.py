@@ -1,8 +1,7 @@
 """Numba's CUDA simulator, seen from the host, moved onto another engine: `patch` and `unpatch`.
 
 What Numba's simulator does for the host stays, what it lacks is added, and every launch goes to one function. All
-that the host side knows of the insides of Numba's simulator, numba-cuda's and Numba's own, stands in the files
-``host*.py``.
+that the host side knows of the insides of Numba's simulator, numba-cuda's and Numba's own, stands in this folder.
 """
 
 import contextlib
@@ -10,9 +9,10 @@ import importlib
 import sys
 import warnings
 
-from . import host_arrays, host_extending, host_kernels, host_launch, host_memory, host_reduce, host_streams
-from .errors import SimulatorError
-from .host_devices import contexts, current_device, device_functions
+from ..errors import SimulatorError
+from . import arrays, extending, kernels, memory, reduce, streams
+from .devices import contexts, current_device, device_functions
+from .launch import Target
 
 #: Names that kernels use, by the modules of Numba that declare them; on ``numba.cuda`` with hardware only.
 _DECLARED = {
@@ -66,8 +66,7 @@ def patch(launch, options, compile=None):
     except (AttributeError, ImportError) as error:
         unpatch()
         raise SimulatorError(f"this version of Numba's CUDA simulator is unknown: {error}") from error
-    host_launch.Target.launch, host_launch.Target.options = launch, options
-    host_launch.Target.compile = compile
+    Target.launch, Target.options, Target.compile = launch, options, compile
     _active = launch, options, compile
 
 
@@ -80,7 +79,7 @@ def unpatch():
             delattr(owner, name)
         else:
             setattr(owner, name, value)
-    host_launch.Target.launch = host_launch.Target.options = host_launch.Target.compile = _active = None
+    Target.launch = Target.options = Target.compile = _active = None
 
 
 def located(error, thread, block):
@@ -115,9 +114,9 @@ def _replace_all(cuda):
     from numba.cuda.simulator import api, compiler, cudadrv, kernel, reduction
 
     devicearray, devices, driver = cudadrv.devicearray, cudadrv.devices, cudadrv.driver
-    for name, value in host_kernels.METHODS.items():
+    for name, value in kernels.METHODS.items():
         _set(kernel.FakeCUDAKernel, name, value)
-    for name, value in host_arrays.METHODS.items():
+    for name, value in arrays.METHODS.items():
         _set(devicearray.FakeCUDAArray, name, value)
 
     gpus = devices.gpus
@@ -125,30 +124,30 @@ def _replace_all(cuda):
     current = property(lambda self: None if self.closed else self.lst[current_device()])
     _set(devices.FakeDeviceList, "current", current)
     _set(driver.FakeDriver, "get_device_count", lambda self: len(gpus))
-    _set(driver, "Stream", host_streams.Stream)
-    _set(driver, "Event", host_streams.Event)
+    _set(driver, "Stream", streams.Stream)
+    _set(driver, "Event", streams.Event)
 
-    arrays = host_memory.array_functions(devicearray)
-    shared = dict(arrays, **device_functions(gpus), **_streams(), **_compilers(), **_profiling())
-    shared.update(jit=host_kernels.jit, declare_device=declare_device, reduce=host_reduce.Reduce)
-    shared["Reduce"] = host_reduce.Reduce
+    functions = memory.array_functions(devicearray)
+    shared = dict(functions, **device_functions(gpus), **_streams(), **_compilers(), **_profiling())
+    shared.update(jit=kernels.jit, declare_device=declare_device, reduce=reduce.Reduce)
+    shared["Reduce"] = reduce.Reduce
     for module in {id(m): m for m in (cuda, api, sys.modules["numba.cuda.simulator"])}.values():
         for name, value in shared.items():
             _set(module, name, value)
-    for name, value in arrays.items():
+    for name, value in functions.items():
         _set(devicearray, name, value)
-    for name, value in host_arrays.device_classes(devicearray).items():
+    for name, value in arrays.device_classes(devicearray).items():
         _set(devicearray, name, value)
     _set(devices, "get_context", shared["current_context"])
-    _set(reduction, "Reduce", host_reduce.Reduce)
-    _set(reduction, "reduce", host_reduce.Reduce)
+    _set(reduction, "Reduce", reduce.Reduce)
+    _set(reduction, "reduce", reduce.Reduce)
     for name, value in _compilers().items():
         _set(compiler, name, value)
     if "numba.cuda.decorators" in sys.modules:
-        _set(sys.modules["numba.cuda.decorators"], "jit", host_kernels.jit)
+        _set(sys.modules["numba.cuda.decorators"], "jit", kernels.jit)
     _count_allocations()
     _declare(cuda)
-    host_extending.replace(_set)
+    extending.replace(_set)
     _name_bfloats()
     _compile_random()
 
@@ -180,7 +179,7 @@ def _compile_random():
 
 
 def _bfloat_function(name):
-    from .functions import BF16
+    from ..functions import BF16
 
     found = BF16.get(name.removeprefix("__"))
     if found is None:
@@ -215,15 +214,15 @@ def _declare(cuda):
 
 def _streams():
     return {
-        "stream": host_streams.Stream,
-        "default_stream": host_streams.default_stream,
-        "legacy_default_stream": host_streams.legacy_stream,
-        "per_thread_default_stream": host_streams.per_thread_stream,
-        "external_stream": host_streams.external_stream,
-        "event": host_streams.Event,
-        "Event": host_streams.Event,
-        "event_elapsed_time": host_streams.event_elapsed_time,
-        "synchronize": host_streams.synchronize,
+        "stream": streams.Stream,
+        "default_stream": streams.default_stream,
+        "legacy_default_stream": streams.legacy_stream,
+        "per_thread_default_stream": streams.per_thread_stream,
+        "external_stream": streams.external_stream,
+        "event": streams.Event,
+        "Event": streams.Event,
+        "event_elapsed_time": streams.event_elapsed_time,
+        "synchronize": streams.synchronize,
     }
 
 
@@ -303,7 +302,7 @@ def declare_device(name, sig, link=None, use_cooperative=False, abi="numba"):
     """
     if abi not in ("numba", "c"):
         raise NotImplementedError(f"Unsupported ABI: {abi}")
-    (signature,) = host_kernels.declared([sig])
+    (signature,) = kernels.declared([sig])
     if signature.return_type is None:
         raise TypeError("Return type must be provided for device declarations")
     return ForeignFunction(name, signature, link if isinstance(link, list | tuple | set) else (link,) if link else ())

@@ -36,7 +36,7 @@ def replace(put):
 def _for_the_processor(decorator):
     @functools.wraps(decorator)
     def decorate(*args, target="cuda", **options):
-        from .compiled.target import in_kernels
+        from ..compiled.target import in_kernels
 
         if target == "cuda" and decorator.__name__ != "overload":
             return lambda function: decorator(*args, target="cpu", **options)(in_kernels(function)) and function

@@ -4,9 +4,9 @@ import contextlib
 
 import numpy as np
 
-from .errors import SimulatorError
-from .host_arrays import HostDeviceArray, ManagedNDArray, MappedNDArray, unwritten
-from .host_streams import external_stream, wait_for
+from ..errors import SimulatorError
+from .arrays import HostDeviceArray, ManagedNDArray, MappedNDArray, unwritten
+from .streams import external_stream, wait_for
 
 #: Libraries whose CUDA arrays lie on a real GPU.
 _ON_A_GPU = ("cuda", "cudf", "cupy", "jax", "jaxlib", "rmm", "torch")

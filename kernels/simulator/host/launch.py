@@ -7,11 +7,11 @@ import threading
 
 import numpy as np
 
-from .errors import LaunchError, SimulatorError
-from .host_arrays import HostDeviceArray
-from .host_devices import ATTRIBUTES, current_device
-from .host_signatures import cast, fitting, only, typeof
-from .host_streams import wait_for
+from ..errors import LaunchError, SimulatorError
+from .arrays import HostDeviceArray
+from .devices import ATTRIBUTES, current_device
+from .signatures import cast, fitting, only, typeof
+from .streams import wait_for
 
 #: Threads of a block that `forall` takes where nobody says: four warps.
 FORALL_THREADS = 128

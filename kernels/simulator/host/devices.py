@@ -12,7 +12,7 @@ from collections import namedtuple
 
 import numpy as np
 
-from .host_streams import Event, Stream, default_stream, external_stream, legacy_stream, per_thread_stream, synchronize
+from .streams import Event, Stream, default_stream, external_stream, legacy_stream, per_thread_stream, synchronize
 
 MemoryInfo = namedtuple("MemoryInfo", "free,total")
 
