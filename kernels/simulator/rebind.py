@@ -76,6 +76,8 @@ class Rebinder:
                 return getattr(self._module, name)
         if (name := _stubs(tuple(modules)).get(id(value))) is not None and hasattr(self._module, name):
             return getattr(self._module, name)
+        if (twin := getattr(value, "__simulated__", None)) is not None and not isinstance(value, type):
+            return self.twin(twin)
         value = compat.of_numba(value)
         replaced = self._replace(value, used)
         if replaced is not value:
@@ -91,6 +93,15 @@ class Rebinder:
                     setattr(copy, name, self.value(getattr(value, name), used))
             return copy
         return value
+
+    def twin(self, twin):
+        """What runs in the place of an instruction: a word of twins by its name, or a function of kernels."""
+        words = self._module.twins
+        if isinstance(twin, str):
+            return getattr(words, twin)
+        if hasattr(twin, "signature"):
+            return words.collective(twin)
+        return self.value(twin)
 
 
 def names_cuda(function):

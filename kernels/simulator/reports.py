@@ -8,7 +8,8 @@ import numpy as np
 from . import errors
 from . import state as S
 
-_HERE = str(Path(__file__).parent)
+#: The simulator, and the device functions and twins that kernels call.
+_HERE = tuple(str(Path(__file__).parents[1] / folder) for folder in ("simulator", "device"))
 
 _VERDICTS = {
     S.DIFFERENT_BARRIERS: (errors.DivergenceError, "threads of one block meet different barriers"),

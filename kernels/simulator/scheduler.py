@@ -251,7 +251,7 @@ def _complete(threads, base, members, op):
             thread[S.EXTRA] = same == members
         elif op == S.ACTIVE:
             thread[S.RESULT] = members
-        elif op >= S.REDUCE_ADD and lane != _lowest(members):
+        elif S.REDUCE_ADD <= op < S.COLLECTIVE and lane != _lowest(members):
             if op == S.REDUCE_ADD:
                 everything += value
             elif op == S.REDUCE_MIN:
@@ -264,7 +264,7 @@ def _complete(threads, base, members, op):
                 everything |= value
             elif op == S.REDUCE_XOR:
                 everything ^= value
-    if S.BALLOT <= op <= S.EQUAL or op >= S.REDUCE_ADD:
+    if S.BALLOT <= op <= S.EQUAL or S.REDUCE_ADD <= op < S.COLLECTIVE:
         result = votes
         if op == S.ANY:
             result = votes != 0
@@ -293,8 +293,11 @@ def _resolve(worker, warps, threads, w):
         for lane in range(S.LANES):
             if (todo >> lane) & 1:
                 other = threads[base + lane]
-                if other[S.OP] == op and other[S.MASK] == mask and (op != S.ACTIVE or other[S.SITE] == thread[S.SITE]):
-                    there |= 1 << lane
+                if other[S.OP] != op or other[S.MASK] != mask:
+                    continue
+                if (op == S.ACTIVE or op == S.COLLECTIVE) and other[S.SITE] != thread[S.SITE]:
+                    continue
+                there |= 1 << lane
         todo &= ~there
         if op == S.ACTIVE:
             members = there
@@ -314,6 +317,8 @@ def _resolve(worker, warps, threads, w):
             return verdict
         if op == S.SYNC and worker[S.SHADOW]:
             clocks.sync_warp(worker, threads, base, members)
+        if op == S.COLLECTIVE:
+            warps[w, S.COMPUTED] = 0
         warps[w, S.WAITING] &= ~members
         warps[w, S.READY] |= members
         worker[S.PROGRESS] += 1
@@ -481,7 +486,7 @@ def following(worker, blocks, warps, threads, order):
 
 #: What a worker keeps from launch to launch: where its memory and its functions lie.
 KEPT = [S.WARPS_AT, S.THREADS_AT, S.SWITCH, S.SHARED_BASE, S.SHARED_STRIDE, S.ACCESS, S.BLOCKS_AT, S.PLACE,
-        S.SIGNALS]  # fmt: skip
+        S.SIGNALS, S.MAIL]  # fmt: skip
 
 
 @c_function(types.int64(types.int64))

@@ -34,7 +34,9 @@ THREAD_WORDS = 40
 
 # A warp: masks of lanes.
 READY, LIVE, WAITING, YIELDED, AT_GRID, AT_BARRIER = range(6)
-WARP_WORDS = AT_BARRIER + BARRIERS
+# Whether a lane has computed what all lanes of a warp compute together.
+COMPUTED = AT_BARRIER + BARRIERS
+WARP_WORDS = COMPUTED + 1
 
 # A block: threads that live, its number, five words for each barrier, and site, offset and size of its shared arrays.
 THREADS_LIVE, NUMBER, IN_USE, SHARED_USED, SHARED_ARRAYS, BARRIER = range(6)
@@ -53,8 +55,8 @@ BLOCK_WORDS = ARRIVED_VIEWS + 2 * BARRIERS
     SIZE, STRIDE, BLOCKS, RESIDENT, SLOTS, TARGET, NEXT_BLOCK, LAST_BLOCK, FINISHED, RANDOM, SEED, POINTS, STEP,
     PROGRESS, SEEN, STALLS, AT_GRID_COUNT, STRICT, ERROR, ERROR_FIBRE, ERROR_OTHER, ERROR_ADDRESS, SHARED_BASE,
     SHARED_STRIDE, CHECKED, EXCEPTION, ACCESS, NAMED, ERROR_SITE, ERROR_OTHER_SITE, ERROR_KIND, ERROR_OTHER_KIND,
-    BLOCKS_AT, PLACE, WARPS_AT, THREADS_AT, ORDER_AT, SHADOW, SIGNALS, PREEMPT,
-) = range(53)  # fmt: skip
+    BLOCKS_AT, PLACE, WARPS_AT, THREADS_AT, ORDER_AT, SHADOW, SIGNALS, PREEMPT, MAIL,
+) = range(54)  # fmt: skip
 WORKER_WORDS = 64
 
 # What a thread asks for when it hands over.
@@ -90,6 +92,11 @@ SHARED_ALIGNMENT, DYNAMIC_SITE, SLOT_BYTES = 128, 0, MOST_SHARED + 1024
 
 #: Threads that can be resident at once: more than a whole H100 has place for in blocks of 1024 on 64 multiprocessors.
 FIBRES = 1 << 16
+
+
+#: Bytes that a thread has for what it gives to and takes from the other lanes of its warp: 64 x 256 accumulators of a
+#: warpgroup are 512 of a thread, twice, and operands.
+MAIL_BYTES = 2048
 
 
 def tables(fibres=FIBRES):

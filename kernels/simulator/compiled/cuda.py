@@ -14,7 +14,7 @@ from numba.np import arrayobj, numpy_support
 
 from .. import functions
 from .. import state as S
-from . import atomics, checked
+from . import atomics, checked, twins
 from .lowering import (
     INT32,
     WORD,
@@ -462,7 +462,7 @@ def namespace(of=_same):
     return Namespace(
         "cuda", shared=Namespace("shared", array=_shared_array(of)), local=Namespace("local", array=_local_array(of)),
         const=Namespace("const", array_like=_constant_array(of)),
-        warpsize=32, laneid=Field(S.LANE), atomic=atomics.atomic,
+        warpsize=32, laneid=Field(S.LANE), atomic=atomics.atomic, twins=twins.namespace(of is not _same),
         fp16=Namespace("fp16", **functions.FP16), bf16=Namespace("bf16", **functions.BF16),
         libdevice=Namespace("libdevice", **functions.LIBDEVICE),
         **scalars, **here, **functions.CUDA, **functions.VECTORS, **atomics.HINTS,

@@ -32,7 +32,8 @@ class Worker:
             worker[column] = table.__array_interface__["data"][0]
         worker[S.SWITCH], worker[S.PLACE] = fibers.switch(), memory.place.address
         self.signals = signals.Signals(worker)
-        worker[S.SHARED_STRIDE] = S.SLOT_BYTES
+        self.mail = np.zeros((S.FIBRES, S.MAIL_BYTES), np.uint8)
+        worker[S.SHARED_STRIDE], worker[S.MAIL] = S.SLOT_BYTES, self.mail.__array_interface__["data"][0]
         self.lock, self.thread = threading.Lock(), None
 
     @functools.cached_property

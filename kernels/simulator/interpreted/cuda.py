@@ -11,6 +11,7 @@ from .. import compat, errors, functions, memory
 from .. import state as S
 from . import numbers
 from .arrays import Array, Type, dtype_of
+from .twins import Words
 
 
 class Three:
@@ -260,7 +261,7 @@ class Module:
         self.threadIdx, self.blockIdx = Three(machine, "threadIdx"), Three(machine, "blockIdx")
         self.blockDim, self.gridDim = Extent(machine, "blockDim"), Extent(machine, "gridDim")
         self.shared, self.local, self.const = Shared(machine), Local(machine), Constant(machine)
-        self.atomic, self.cg = Atomic(machine), Groups(machine)
+        self.atomic, self.cg, self.twins = Atomic(machine), Groups(machine), Words(machine)
         self.warpsize = np.int64(S.LANES)
 
     @property

@@ -228,6 +228,11 @@ class Machine:
     def _fibre(self, thread):
         return int(thread.row[S.SLOT]) * int(self.worker[S.STRIDE]) + int(thread.row[S.LINEAR])
 
+    @functools.cached_property
+    def mail(self):
+        """What the lanes of a warp give one another, a row for each thread."""
+        return np.zeros((S.FIBRES, S.MAIL_BYTES), np.uint8)
+
     # --- checks of memory -----------------------------------------------------------------------------------
 
     @functools.cached_property

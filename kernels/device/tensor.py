@@ -1,0 +1,241 @@
+r"""Tensor cores: products of small matrices whose elements lie spread over the lanes of a warp.
+
+$$D_{ij} = C_{ij} + \sum_k A_{ik} B_{kj}$$
+
+with A of 16 rows, B of 8 columns. A lane's registers hold elements at fixed places: with $g$ its number over 4 and $t$
+the rest, and $w$ elements in a register, register $r$ of A has row $g + 8(r \bmod 2)$, columns from
+$wt + 4w\lfloor r/2\rfloor$ on; of B rows from $wt + 4wr$ on, column $g$; of C and D row $g + 8\lfloor r/2\rfloor$,
+column $2t + r \bmod 2$.
+
+How the hardware adds: products are exact. Those of 16-bit floats and tf32 are aligned with C at the largest exponent of
+all, cut off below a fixed number of bits, added exactly, and cut off again to float32: no rounding to nearest, and no
+order. float64 is a chain of fused multiply-adds in ascending k, integers are exact modulo 2^32.
+
+Source: PTX ISA, "Warp Level Matrix Multiply-Accumulate Instructions"; for the sums, Fasi, Higham, Mikaitis & Pranesh
+2021, "Numerical behavior of NVIDIA tensor cores", https://doi.org/10.7717/peerj-cs.330.
+"""
+
+import functools
+import types as python_types
+
+import numpy as np
+from numba import njit, types
+from numba.extending import intrinsic
+
+from .ptx import ptx
+from .twins import collective
+
+u32, i32, f32, f64 = types.uint32, types.int32, types.float32, types.float64
+
+#: Bits below the largest exponent that an H100 keeps of the terms of a sum.
+KEPT = 25
+
+
+def _tuple(native, count):
+    return types.UniTuple(native, count) if count > 1 else native
+
+
+# --- where elements lie ---------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _places(width):
+    """What reads A and B by row and column: the word that holds an element, and which part of it the element is."""
+
+    @njit
+    def of_left(a, row, k):
+        return a[4 * (row & 7) + k % (4 * width) // width, 2 * (k // (4 * width)) + (row >> 3)]
+
+    @njit
+    def of_right(b, k, column):
+        return b[4 * column + k % (4 * width) // width, k // (4 * width)]
+
+    return of_left, of_right
+
+
+# --- floats as integers ---------------------------------------------------------------------------------------------
+
+_SPECIAL = 1 << 20  # an exponent that no number has
+
+
+@njit
+def _parts(bits, exponent_bits, fraction_bits):
+    """A float's significand with its sign, and its exponent; for an infinity and NaN `_SPECIAL` and 1, -1 and 0."""
+    fraction = bits & ((1 << fraction_bits) - 1)
+    exponent = (bits >> fraction_bits) & ((1 << exponent_bits) - 1)
+    negative = (bits >> (exponent_bits + fraction_bits)) & 1
+    if exponent == (1 << exponent_bits) - 1:
+        return (0 if fraction else 1 - 2 * negative), _SPECIAL
+    significand = fraction + (1 << fraction_bits if exponent else 0)
+    return (-significand if negative else significand), max(exponent, 1) - (1 << (exponent_bits - 1)) + 1
+
+
+@njit
+def _shifted(value, places):
+    """An integer times a power of two, cut off towards zero."""
+    if places >= 0:
+        return value << places
+    if places < -62:
+        return 0
+    return value >> -places if value >= 0 else -(-value >> -places)
+
+
+@njit
+def _float32_bits(value, exponent):
+    """``value * 2**exponent`` as the bits of a float32, cut off towards zero; infinite where it is too large."""
+    sign = 0
+    if value < 0:
+        sign, value = 1 << 31, -value
+    if value == 0:
+        return 0
+    length = 0
+    while value >> length:
+        length += 1
+    lowest = max(exponent + length - 24, -149)
+    value = _shifted(value, exponent - lowest)
+    if value >> 23 and lowest > 104:
+        return sign | 0x7F800000
+    return sign | (value + ((lowest + 149) << 23) if value >> 23 else value)
+
+
+NAN = 0x7FFFFFFF
+
+
+@njit
+def _product(x, y, exponent_bits, fraction_bits):
+    """The significand and exponent of a product of two floats by their bits."""
+    x, first = _parts(x, exponent_bits, fraction_bits)
+    y, second = _parts(y, exponent_bits, fraction_bits)
+    if first == _SPECIAL or second == _SPECIAL:
+        finite = (x == 0 and first != _SPECIAL) or (y == 0 and second != _SPECIAL)
+        sign = 0 if x == 0 or y == 0 or finite else 1 if (x < 0) == (y < 0) else -1
+        return sign, _SPECIAL
+    return x * y, first + second
+
+
+# --- sums of products -------------------------------------------------------------------------------------------------
+
+
+@functools.cache
+def _floats(width, depth, exponent_bits, fraction_bits, together):
+    """The product of matrices of floats, of which `together` terms of a sum are added at once."""
+    of_left, of_right = _places(width)
+    size, dropped = 32 // width, 32 // width - 1 - exponent_bits - fraction_bits
+
+    @njit
+    def term(a, b, row, k, column):
+        down = size * (k % width) + dropped
+        mask = (1 << (size - dropped)) - 1
+        x, y = (np.int64(of_left(a, row, k)) >> down) & mask, (np.int64(of_right(b, k, column)) >> down) & mask
+        return _product(x, y, exponent_bits, fraction_bits)
+
+    @njit
+    def added(a, b, row, column, first, sum_):
+        """Bits of a sum and `together` terms more."""
+        value, top = _parts(sum_, 8, 23)
+        signs = 0 if top < _SPECIAL else 1 if value > 0 else 2 if value < 0 else 3
+        for k in range(first, first + together):
+            found, exponent = term(a, b, row, k, column)
+            if exponent == _SPECIAL:
+                signs |= 1 if found > 0 else 2 if found < 0 else 3
+            top = max(top, exponent) if found else top
+        if signs:
+            return NAN if signs == 3 else 0x7F800000 | (signs >> 1) << 31
+        value, exponent = _parts(sum_, 8, 23)
+        total = _shifted(value, exponent - top + KEPT - 23)
+        for k in range(first, first + together):
+            found, exponent = term(a, b, row, k, column)
+            total += _shifted(found, exponent - top + KEPT - 2 * fraction_bits)
+        return _float32_bits(total, top - KEPT)
+
+    def mma(d, a, b, c):
+        for lane in range(32):
+            for r in range(4):
+                row, column = (lane >> 2) + 8 * (r >> 1), 2 * (lane & 3) + (r & 1)
+                bits = np.int64(np.float32(c[lane, r]).view(np.uint32))
+                for first in range(0, depth, together):
+                    bits = added(a, b, row, column, first, bits)
+                d[lane, r] = np.uint32(bits).view(np.float32)
+
+    return mma
+
+
+@functools.cache
+def _integers(depth, first_signed, second_signed):
+    """The product of matrices of bytes, exact modulo 2^32."""
+    of_left, of_right = _places(4)
+
+    @njit
+    def element(word, k, signed):
+        value = (np.int64(word) >> (8 * (k % 4))) & 255
+        return value - ((value & 128) << 1) if signed else value
+
+    def mma(d, a, b, c):
+        for lane in range(32):
+            for r in range(4):
+                row, column = (lane >> 2) + 8 * (r >> 1), 2 * (lane & 3) + (r & 1)
+                total = np.int64(c[lane, r])
+                for k in range(depth):
+                    x = element(of_left(a, row, k), k, first_signed)
+                    total += x * element(of_right(b, k, column), k, second_signed)
+                d[lane, r] = np.int32(np.uint32(total))
+
+    return mma
+
+
+@intrinsic
+def _fma(typing_context, a, b, c):
+    """a * b + c, rounded once."""
+
+    def codegen(context, builder, signature, args):
+        return builder.fma(*args)
+
+    return f64(f64, f64, f64), codegen
+
+
+@functools.cache
+def _doubles(depth):
+    """The product of matrices of float64: a chain of fused multiply-adds."""
+    of_left, of_right = _places(1)
+
+    def mma(d, a, b, c):
+        for lane in range(32):
+            for r in range(4):
+                row, column = (lane >> 2) + 8 * (r >> 1), 2 * (lane & 3) + (r & 1)
+                total = c[lane, r]
+                for k in range(depth):
+                    total = _fma(of_left(a, row, k), of_right(b, k, column), total)
+                d[lane, r] = total
+
+    return mma
+
+
+# --- the instructions -------------------------------------------------------------------------------------------------
+
+
+def _declare(name, shape, layout, signature, body, doc):
+    body = python_types.FunctionType(body.__code__, body.__globals__, name, body.__defaults__, body.__closure__)
+    body.__doc__ = doc
+    last = "{b}" if isinstance(signature.args[1], types.BaseTuple) else "{{b}}"  # a list of one register has braces too
+    text = f"mma.sync.aligned.{shape}.row.col.{layout} {{d}}, {{a}}, {last}, {{c}};"
+    return ptx(text, signature, pure=True)(collective(signature)(body))
+
+
+def _mma(name, shape, layout, body, words, result=f32, operand=u32):
+    left, right = words
+    signature = _tuple(result, 4)(_tuple(operand, left), _tuple(operand, right), _tuple(result, 4))
+    doc = f"D = A B + C of a warp, ``mma.sync.{shape}`` of {layout.split('.')[1]}: ``d = {name}(a, b, c)``."
+    return _declare(name, shape, layout, signature, body, doc)
+
+
+mma_m16n8k8_f16 = _mma("mma_m16n8k8_f16", "m16n8k8", "f32.f16.f16.f32", _floats(2, 8, 5, 10, 8), (2, 1))
+mma_m16n8k16_f16 = _mma("mma_m16n8k16_f16", "m16n8k16", "f32.f16.f16.f32", _floats(2, 16, 5, 10, 16), (4, 2))
+mma_m16n8k8_bf16 = _mma("mma_m16n8k8_bf16", "m16n8k8", "f32.bf16.bf16.f32", _floats(2, 8, 8, 7, 8), (2, 1))
+mma_m16n8k16_bf16 = _mma("mma_m16n8k16_bf16", "m16n8k16", "f32.bf16.bf16.f32", _floats(2, 16, 8, 7, 16), (4, 2))
+mma_m16n8k4_tf32 = _mma("mma_m16n8k4_tf32", "m16n8k4", "f32.tf32.tf32.f32", _floats(1, 4, 8, 10, 4), (2, 1))
+mma_m16n8k8_tf32 = _mma("mma_m16n8k8_tf32", "m16n8k8", "f32.tf32.tf32.f32", _floats(1, 8, 8, 10, 8), (4, 2))
+mma_m16n8k32_s8 = _mma("mma_m16n8k32_s8", "m16n8k32", "s32.s8.s8.s32", _integers(32, True, True), (4, 2), i32)
+mma_m16n8k32_u8 = _mma("mma_m16n8k32_u8", "m16n8k32", "s32.u8.u8.s32", _integers(32, False, False), (4, 2), i32)
+mma_m16n8k4_f64 = _mma("mma_m16n8k4_f64", "m16n8k4", "f64.f64.f64.f64", _doubles(4), (2, 1), f64, f64)
+mma_m16n8k8_f64 = _mma("mma_m16n8k8_f64", "m16n8k8", "f64.f64.f64.f64", _doubles(8), (4, 2), f64, f64)
+mma_m16n8k16_f64 = _mma("mma_m16n8k16_f64", "m16n8k16", "f64.f64.f64.f64", _doubles(16), (8, 4), f64, f64)

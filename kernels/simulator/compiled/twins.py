@@ -1,0 +1,244 @@
+"""What the words of `kernels.device.twins`, in which twins of instructions are written, mean in a compiled kernel."""
+
+import functools
+
+from numba import njit, types
+from numba.core import cgutils
+from numba.core.imputils import lower_builtin
+from numba.core.typing.templates import AbstractTemplate
+from numba.np import arrayobj
+
+from .. import state as S
+from ..functions.declare import call
+from .checked import _stop as stop
+from .checked import ask
+from .lowering import (
+    INT32,
+    WORD,
+    Function,
+    Namespace,
+    call_worker,
+    declare,
+    hand_over,
+    put,
+    row,
+    signature,
+    site,
+    word,
+    worker,
+)
+
+# --- what all lanes of a warp compute together ------------------------------------------------------------------------
+
+
+def _parts(native):
+    return list(native) if isinstance(native, types.BaseTuple) else [native]
+
+
+def _places(context, natives):
+    """Where the operands and the result lie in a thread's mail."""
+    found, at = [], 0
+    for native in natives:
+        found.append(at)
+        size = sum(context.get_abi_sizeof(context.get_data_type(part)) for part in _parts(native))
+        at += -(-size // 16) * 16
+    if at > S.MAIL_BYTES:
+        raise NotImplementedError(f"operands and results of {at} bytes a lane, of which there are {S.MAIL_BYTES}")
+    return found
+
+
+def _of_lanes(native):
+    """The array that a collective function sees of an operand: lanes, and parts of the tuple."""
+    return types.Array(_parts(native)[0], 2, "A")
+
+
+def _over_lanes(context, builder, native, address):
+    array_type = _of_lanes(native)
+    array = context.make_array(array_type)(context, builder)
+    itemsize = WORD(context.get_abi_sizeof(context.get_data_type(array_type.dtype)))
+    shape, strides = [WORD(S.LANES), WORD(len(_parts(native)))], [WORD(S.MAIL_BYTES), itemsize]
+    data = builder.inttoptr(address, array.data.type)
+    arrayobj.populate_array(array, data, shape, strides, itemsize, None)
+    return array._getvalue()
+
+
+def _element_pointers(context, builder, native, address):
+    """Pointers to the parts of a value in a thread's mail, with the types of the parts."""
+    for k, part in enumerate(_parts(native)):
+        data = context.get_data_type(part)
+        at = builder.add(address, WORD(k * context.get_abi_sizeof(data)))
+        yield part, builder.inttoptr(at, data.as_pointer())
+
+
+@functools.cache
+def collective(twin):
+    """A function of kernels that all lanes of a warp call, and one of them computes for all."""
+    stub, declared = Function(twin.__name__), twin.signature
+    dispatcher = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(twin.function)
+
+    class Template(AbstractTemplate):
+        key = stub
+
+        def generic(self, args, kws):
+            return None if kws or len(args) != len(declared.args) else declared
+
+    @lower_builtin(stub, types.VarArg(types.Any))
+    def emit(context, builder, sig, args):
+        natives = [sig.return_type, *sig.args]
+        places = _places(context, natives)
+        thread = row(builder)
+        boss = worker(builder, thread)
+        fibre = builder.add(
+            builder.mul(word(builder, S.SLOT, thread), word(builder, S.STRIDE, boss)), word(builder, S.LINEAR, thread)
+        )
+        mail = word(builder, S.MAIL, boss)
+        mine = builder.add(mail, builder.mul(fibre, WORD(S.MAIL_BYTES)))
+        first = builder.add(mail, builder.mul(builder.and_(fibre, WORD(-S.LANES)), WORD(S.MAIL_BYTES)))
+        for native, value, at in zip(sig.args, args, places[1:], strict=True):
+            parts = cgutils.unpack_tuple(builder, value) if isinstance(native, types.BaseTuple) else [value]
+            pointers = _element_pointers(context, builder, native, builder.add(mine, WORD(at)))
+            for part, (kind, pointer) in zip(parts, pointers, strict=True):
+                builder.store(context.get_value_as_data(builder, kind, part), pointer)
+        hand_over(builder, S.AT_WARP, op=S.COLLECTIVE, mask=S.FULL, value=0, site=WORD(site()))
+        warp = builder.inttoptr(
+            builder.add(
+                word(builder, S.WARPS_AT, boss), builder.mul(builder.lshr(fibre, WORD(5)), WORD(8 * S.WARP_WORDS))
+            ),
+            WORD.as_pointer(),
+        )
+        with builder.if_then(builder.icmp_unsigned("==", word(builder, S.COMPUTED, warp), WORD(0))):
+            put(builder, S.COMPUTED, 1, warp)
+            arrays = [
+                _over_lanes(context, builder, native, builder.add(first, WORD(at)))
+                for native, at in zip(natives, places, strict=True)
+            ]
+            call(context, builder, dispatcher, signature(types.none, *map(_of_lanes, natives)), arrays)
+        found = [
+            context.data_model_manager[kind].from_data(builder, builder.load(pointer))
+            for kind, pointer in _element_pointers(context, builder, sig.return_type, mine)
+        ]
+        return context.make_tuple(builder, sig.return_type, found) if len(found) > 1 else found[0]
+
+    stub.type = types.Function(Template)
+    return stub
+
+
+# --- addresses --------------------------------------------------------------------------------------------------------
+
+
+def _data(context, builder, sig, args):
+    array = context.make_array(sig.args[0])(context, builder, args[0])
+    return builder.ptrtoint(array.data, WORD)
+
+
+def _array(array):
+    return array if isinstance(array, types.Array) else None
+
+
+@declare("shared_address")
+def shared_address(array):
+    return types.uint32 if _array(array) else None
+
+
+@shared_address.emits
+def _(context, builder, sig, args):
+    return builder.trunc(builder.sub(_data(context, builder, sig, args), word(builder, S.SHARED)), INT32)
+
+
+@declare("global_address")
+def global_address(array):
+    return types.uint64 if _array(array) else None
+
+
+@global_address.emits
+def _(context, builder, sig, args):
+    return _data(context, builder, sig, args)
+
+
+def _dtype(native):
+    if isinstance(native, (types.DTypeSpec, types.NumberClass)):
+        return native.dtype
+    return native.instance_type if isinstance(native, types.TypeRef) else None
+
+
+def _load(is_checked):
+    @declare("load")
+    def load(dtype, pointer):
+        native = _dtype(dtype)
+        return None if native is None else signature(native, dtype, types.int64)
+
+    @load.emits
+    def _(context, builder, sig, args):
+        if is_checked:
+            ask(context, builder, sig.return_type, args[1], S.READ, WORD(0))
+        data = context.get_data_type(sig.return_type).as_pointer()
+        return context.unpack_value(builder, sig.return_type, builder.inttoptr(args[1], data))
+
+    return load
+
+
+def _store(is_checked):
+    @declare("store")
+    def store(pointer, value):
+        return signature(types.none, types.int64, types.unliteral(value))
+
+    @store.emits
+    def _(context, builder, sig, args):
+        native = sig.args[1]
+        if is_checked:
+            ask(context, builder, native, args[0], S.WRITE, WORD(0))
+        data = context.get_data_type(native).as_pointer()
+        context.pack_value(builder, native, args[1], builder.inttoptr(args[0], data))
+        return context.get_dummy_value()
+
+    return store
+
+
+# --- what changes no memory that is a kernel's ------------------------------------------------------------------------
+
+
+@declare("transfer")
+def transfer(op, a, b, c, d):
+    return signature(types.int64, *[types.int64] * 5)
+
+
+@transfer.emits
+def _(context, builder, sig, args):
+    found = call_worker(builder, S.TRANSFER, WORD, *args)
+    with builder.if_then(builder.icmp_signed("<", found, WORD(0)), likely=False):
+        stop(builder)
+    return found
+
+
+@declare("pause")
+def pause():
+    return types.none
+
+
+@pause.emits
+def _(context, builder, sig, args):
+    hand_over(builder, S.AT_POINT)
+    return context.get_dummy_value()
+
+
+def _barrier(name, kind):
+    @declare(name)
+    def barrier(number, threads):
+        return signature(types.none, types.int64, types.int64)
+
+    @barrier.emits
+    def _(context, builder, sig, args):
+        number, threads = args
+        hand_over(builder, kind, op=S.NO_VOTE, mask=threads, argument=number, value=0, site=WORD(site()))
+        return context.get_dummy_value()
+
+    return barrier
+
+
+def namespace(is_checked):
+    """The words, for a kernel whose accesses to memory are checked or not."""
+    return Namespace(
+        "twins", collective=collective, load=_load(is_checked), store=_store(is_checked),
+        shared_address=shared_address, global_address=global_address, transfer=transfer, pause=pause,
+        barrier_sync=_barrier("barrier_sync", S.AT_BLOCK), barrier_arrive=_barrier("barrier_arrive", S.ARRIVES),
+    )  # fmt: skip

@@ -1,0 +1,127 @@
+"""What the words of `kernels.device.twins` mean in an interpreted kernel."""
+
+import functools
+
+import numpy as np
+from numba import njit, types
+
+from .. import compat, memory, shadow
+from .. import state as S
+from . import numbers
+from .arrays import Array, dtype_of
+
+
+def _parts(native):
+    return list(native) if isinstance(native, types.BaseTuple) else [native]
+
+
+@functools.cache
+def _compiled(function):
+    """The machine code that the compiled engine runs too, for equal bits."""
+    return njit(error_model="numpy")(function)
+
+
+class Mail:
+    """The memory through which the lanes of warps give one another operands, of one signature.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray of uint8
+        `state.MAIL_BYTES` for each thread.
+    signature : numba.core.typing.Signature
+    """
+
+    def __init__(self, rows, signature):
+        self._views, self._tupled, at = [], isinstance(signature.return_type, types.BaseTuple), 0
+        for native in (signature.return_type, *signature.args):
+            parts = _parts(native)
+            dtype = compat.dtype(parts[0])
+            self._views.append(rows[:, at : at + len(parts) * dtype.itemsize].view(dtype))
+            at += -(-len(parts) * dtype.itemsize // 16) * 16
+
+    def put(self, fibre, operands):
+        """Lay a thread's operands down."""
+        for view, value in zip(self._views[1:], operands, strict=True):
+            parts = value if isinstance(value, tuple) else (value,)
+            view[fibre] = [numbers.raw(numbers.cast(view.dtype, part)) for part in parts]
+
+    def lanes(self, fibre):
+        """Results and operands of a thread's warp."""
+        first = fibre & -S.LANES
+        return [view[first : first + S.LANES] for view in self._views]
+
+    def take(self, fibre):
+        """A thread's result."""
+        found = tuple(map(numbers.typed, self._views[0][fibre]))
+        return found if self._tupled else found[0]
+
+
+class Words:
+    """The words, of one machine."""
+
+    def __init__(self, machine):
+        self._machine = machine
+        self._mails = {}
+
+    def _fibre(self):
+        return self._machine._fibre(self._machine.thread)
+
+    def _row(self):
+        return self._machine._address + self._fibre() * 8 * S.THREAD_WORDS
+
+    def collective(self, twin):
+        """A function of kernels that all lanes of a warp call, and one of them computes for all."""
+        machine = self._machine
+        mail = self._mails.setdefault(twin, Mail(machine.mail, twin.signature))
+        run = _compiled(twin.function)
+
+        def call(*operands):
+            fibre = self._fibre()
+            mail.put(fibre, operands)
+            machine.hand_over(S.AT_WARP, S.COLLECTIVE, S.FULL, site=machine.site())
+            warp = machine.warps[fibre >> 5]
+            if not warp[S.COMPUTED]:
+                warp[S.COMPUTED] = 1
+                run(*mail.lanes(fibre))
+            return mail.take(fibre)
+
+        return call
+
+    # --- addresses ------------------------------------------------------------------------------------------
+
+    def shared_address(self, array):
+        offset = array.raw.__array_interface__["data"][0] - int(self._machine.thread.row[S.SHARED])
+        return numbers.cast(np.dtype(np.uint32), offset)
+
+    def global_address(self, array):
+        return np.uint64(array.raw.__array_interface__["data"][0])
+
+    def _access(self, pointer, dtype, kind):
+        machine = self._machine
+        if machine.watch is not None:
+            number = machine.site()
+            at, kind = self._row(), kind | shadow.alignment_of(dtype) << 8
+            if shadow.access.ctypes(at, pointer, dtype.itemsize, kind, number):
+                machine.worker[S.ERROR_SITE] = number
+                machine.hand_over(S.RAISED)
+        return memory.view(pointer, (1,), dtype)
+
+    def load(self, dtype, pointer):
+        return Array(self._access(int(pointer), dtype_of(dtype), S.READ))[0]
+
+    def store(self, pointer, value):
+        raw = np.asarray(numbers.raw(value))
+        self._access(int(pointer), raw.dtype, S.WRITE)[0] = raw
+
+    # --- waiting, and what changes no memory of the kernel's ------------------------------------------------
+
+    def pause(self):
+        self._machine.hand_over(S.AT_POINT)
+
+    def barrier_sync(self, number, threads):
+        machine = self._machine
+        machine.hand_over(S.AT_BLOCK, mask=int(threads), argument=int(number), site=machine.site())
+
+    def barrier_arrive(self, number, threads):
+        machine = self._machine
+        machine.hand_over(S.ARRIVES, mask=int(threads), argument=int(number), site=machine.site())
