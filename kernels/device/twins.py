@@ -48,11 +48,31 @@ class Word:
 
 load = Word("load", "``load(dtype, pointer)``: what lies at an address of 64 bits; a checked access.")
 store = Word("store", "``store(pointer, value)``: put a value at an address of 64 bits; a checked access.")
+check = Word("check", "``check(pointer, nbytes, writes)``: check an access of so many bytes, aligned to as many.")
 pointer = Word("pointer", "``pointer(address)``: the address of 64 bits of one in shared memory, of a cluster too.")
 pause = Word("pause", "``pause()``: let other threads run, while this one waits for them.")
 barrier_sync = Word("barrier_sync", "``barrier_sync(number, threads)``: arrive at a barrier and wait for the others.")
 barrier_arrive = Word("barrier_arrive", "``barrier_arrive(number, threads)``: arrive at a barrier and go on.")
-transfer = Word(
-    "transfer",
-    "``transfer(op, a, b, c, d)``: copies that land later, mbarriers and clusters, by the operations of `Transfer`.",
+
+#: The three queues of copies that a thread has: of ``cp.async``, of bulk copies, of operands of ``wgmma``.
+CP_ASYNC, BULK, WGMMA = range(3)
+
+copy_later = Word(
+    "copy_later",
+    "``copy_later(queue, to, source, nbytes)``: a copy that lands when its group is waited for; from 0 it is zeros, to "
+    "0 a read that lasts until then.",
 )
+commit = Word("commit", "``commit(queue)``: the copies issued since the last time are a group.")
+wait = Word("wait", "``wait(queue, groups)``: land all copies but those of so many newest groups.")
+copy_to_barrier = Word(
+    "copy_to_barrier",
+    "``copy_to_barrier(to, source, nbytes, mbarrier)``: a copy whose bytes an mbarrier counts when they land.",
+)
+mbarrier_init = Word("mbarrier_init", "``mbarrier_init(pointer, count)``: an mbarrier for so many arrivals a phase.")
+mbarrier_arrive = Word("mbarrier_arrive", "``mbarrier_arrive(pointer, count)``: arrive; the parity of the phase.")
+mbarrier_expect = Word("mbarrier_expect", "``mbarrier_expect(pointer, nbytes)``: so many bytes more in this phase.")
+mbarrier_test = Word("mbarrier_test", "``mbarrier_test(pointer, parity)``: whether that phase is complete.")
+cluster_dims = Word("cluster_dims", "``cluster_dims(x, y, z)``: the blocks of the grid are in clusters of this shape.")
+cluster_rank = Word("cluster_rank", "``cluster_rank()``: of the thread's block in its cluster.")
+cluster_arrive = Word("cluster_arrive", "``cluster_arrive()``: arrive at the barrier of the cluster.")
+cluster_test = Word("cluster_test", "``cluster_test()``: whether all threads of the cluster have arrived as often.")

@@ -456,6 +456,33 @@ def _publish(shadow, worker, thread, address, block, of_device):
 
 
 @jit
+def release(shadow, worker, thread, address):
+    """All that a thread did and knows is published under an address: it arrives at an mbarrier, or with its cluster."""
+    fenced, near, clock = thread[S.FENCED], thread[S.FENCED_NEAR], thread[S.FENCED_CLOCK]
+    thread[S.FENCED] = thread[S.FENCED_NEAR] = tick(shadow)
+    thread[S.FENCED_CLOCK] = thread[S.CLOCK]
+    _publish(shadow, worker, thread, address, 0, True)
+    thread[S.FENCED], thread[S.FENCED_NEAR], thread[S.FENCED_CLOCK] = fenced, near, clock
+    tick(shadow)
+
+
+@jit
+def acquire(shadow, worker, thread, address):
+    """A thread knows what is published under an address."""
+    found = _take(shadow, worker, thread, address, 0, 0)
+    if found:
+        owner = 1 + thread[S.BLOCK] * worker[S.STRIDE] + thread[S.LINEAR]
+        view = thread[S.KNOWN] = _owned_view(shadow, worker, thread[S.KNOWN], owner)
+        _merge(shadow, worker, view, owner, found)
+
+
+@jit
+def withdraw(shadow, address):
+    """Nothing is published under an address any more."""
+    _withdraw(shadow, address, 0)
+
+
+@jit
 def _withdraw(shadow, address, block):
     k = _variable(shadow, address, block, False)
     if k >= 0:

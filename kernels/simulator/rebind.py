@@ -89,7 +89,7 @@ class Rebinder:
         if isinstance(value, python_types.ModuleType) and value.__name__.split(".")[0] not in PLAIN:
             copy = python_types.ModuleType(value.__name__)
             for name in used:
-                if hasattr(value, name):
+                if getattr(value, name, value) is not value:  # `numba.types` has itself as an attribute
                     setattr(copy, name, self.value(getattr(value, name), used))
             return copy
         return value

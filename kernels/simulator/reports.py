@@ -29,7 +29,18 @@ _FAULTS = {
     S.TOO_MUCH_SHARED: (errors.LaunchError, "more shared memory than a block has"),
     S.OVERFLOWED: (errors.StackOverflowError, "local arrays and calls that do not fit on a thread's stack"),
     S.TIMED_OUT: (errors.KernelTimeoutError, "the kernel's time is up"),
+    S.NEVER_WAITED: (errors.CopyError, "a thread returns whose asynchronous copies were never waited for"),
+    S.NO_BARRIER: (errors.CopyError, "an mbarrier is used that was not initialized"),
+    S.TOO_MANY_ARRIVALS: (errors.CopyError, "more arrivals at an mbarrier than are pending in its phase"),
+    S.BAD_COUNT: (errors.CopyError, "an mbarrier counts 1 to 1048575 arrivals"),
+    S.MISALIGNED_BARRIER: (errors.MisalignedError, "an mbarrier lies at a multiple of 8 bytes"),
+    S.BAD_CLUSTER: (errors.LaunchError, "a cluster has 1 to 16 blocks, and the grid is a multiple of it in each axis"),
+    S.NO_BLOCK: (errors.RaceError, "shared memory of a block of the cluster that has not begun or has returned"),
+    S.TOO_MANY_COPIES: (errors.CopyError, "more than 65535 asynchronous copies are under way"),
 }
+
+#: Faults that tell of an element of an array.
+_OF_ELEMENTS = {S.RACE, S.OUTSIDE, S.UNWRITTEN, S.MISALIGNED, S.NOT_LANDED}
 
 _WAITS = {
     S.AT_WARP: "a warp operation",
@@ -71,8 +82,8 @@ def thread_of(tables, fibre):
 def fault(machine, verdict):
     """The error of an interpreted launch that the scheduler stopped, with the source lines of its threads."""
     if verdict == S.FAULT:
-        if machine.worker[S.ERROR] == S.TOO_MUCH_SHARED:
-            return memory_fault(machine.tables)
+        if int(machine.worker[S.ERROR]) not in _OF_ELEMENTS:
+            return memory_fault(machine.tables, machine.line_of(int(machine.worker[S.ERROR_SITE])))
         found = machine.shadow.report()
         return machine.shadow.error(machine.line_of(found["site"]), machine.line_of(found["other_site"]))
     kind, text = _VERDICTS[verdict]
@@ -99,15 +110,15 @@ def fault(machine, verdict):
     return kind("\n".join([text, *lines]))
 
 
-def memory_fault(tables):
-    """The error of a fault of memory, as far as the tables tell."""
+def memory_fault(tables, where=""):
+    """The error of a fault, as far as the tables tell; `where` is the source line of its thread."""
     worker = tables[0]
     kind, text = _FAULTS[int(worker[S.ERROR])]
-    if kind is errors.LaunchError:
+    if int(worker[S.ERROR]) == S.TOO_MUCH_SHARED:
         return kind(
             f"{text}: {worker[S.ERROR_ADDRESS]} bytes; static arrays may take {S.STATIC_SHARED}, all {S.MOST_SHARED}"
         )
-    return kind(f"{text}: {thread_of(tables, int(worker[S.ERROR_FIBRE]))}")
+    return kind(f"{text}: {thread_of(tables, int(worker[S.ERROR_FIBRE]))}{where}")
 
 
 def brief(tables, verdict):

@@ -18,7 +18,7 @@ import math
 import numpy as np
 from numba import types
 
-from . import clocks, memory
+from . import clocks, memory, transfers
 from . import state as S
 from .jit import c_function, jit
 
@@ -70,11 +70,26 @@ def _count(mask):
 
 
 @jit
+def _prefer_clusters(worker, blocks, order):
+    """Put a block next in order whose cluster is resident in part."""
+    for slot in range(worker[S.LAST_BLOCK] + 1):
+        if blocks[slot, S.IN_USE]:
+            for rank in range(transfers.cluster_size(worker)):
+                number = transfers.member(worker, blocks[slot, S.NUMBER], rank)
+                for k in range(worker[S.NEXT_BLOCK], order.size):
+                    if order[k] == number:
+                        order[k], order[worker[S.NEXT_BLOCK]] = order[worker[S.NEXT_BLOCK]], number
+                        return
+
+
+@jit
 def admit(worker, blocks, warps, threads, order):
     """Make the next block resident in a free slot."""
     slot = 0
     while blocks[slot, S.IN_USE]:
         slot += 1
+    if worker[S.TRANSFERS] and transfers.cluster_size(worker) > 1:
+        _prefer_clusters(worker, blocks, order)
     number = order[worker[S.NEXT_BLOCK]]
     worker[S.NEXT_BLOCK] += 1
     worker[S.RESIDENT] += 1
@@ -184,6 +199,8 @@ def _leave(worker, blocks, warps, threads, f):
     warps[f >> 5, S.LIVE] &= ~(1 << (f & 31))
     block = blocks[slot]
     block[S.THREADS_LIVE] -= 1
+    if worker[S.TRANSFERS]:
+        transfers.finish(worker, threads[f])
     worker[S.PROGRESS] += 1
     for barrier in range(S.BARRIERS):
         at = S.BARRIER + S.BARRIER_WORDS * barrier
@@ -382,6 +399,10 @@ def _living(worker, blocks):
 def _unblock(worker, blocks, warps, threads, order):
     """No thread can run: find one that may, or say why there is none."""
     left = worker[S.BLOCKS] - worker[S.NEXT_BLOCK]
+    if worker[S.IN_FLIGHT]:
+        while worker[S.IN_FLIGHT]:
+            transfers.land_one(worker, 0)
+        return 0
     if worker[S.FINISHED] == worker[S.BLOCKS]:
         return S.FINISHED_ALL
     if worker[S.RESIDENT] < worker[S.TARGET] and left:
@@ -473,6 +494,8 @@ def following(worker, blocks, warps, threads, order):
                     if worker[S.SEED]:
                         worker[S.CURRENT_WARP] = _choose_warp(worker, blocks, warps)
                     continue
+        if worker[S.SEED] and worker[S.IN_FLIGHT] and _draw(worker, 4) == 0:
+            transfers.land_one(worker, _draw(worker, worker[S.IN_FLIGHT]))
         if worker[S.SEED] and _draw(worker, 4) == 0:
             worker[S.STEP] = 2 * _draw(worker, 16) + 1
             _wake(worker, warps)
@@ -486,7 +509,7 @@ def following(worker, blocks, warps, threads, order):
 
 #: What a worker keeps from launch to launch: where its memory and its functions lie.
 KEPT = [S.WARPS_AT, S.THREADS_AT, S.SWITCH, S.SHARED_BASE, S.SHARED_STRIDE, S.ACCESS, S.BLOCKS_AT, S.PLACE,
-        S.SIGNALS, S.MAIL]  # fmt: skip
+        S.SIGNALS, S.MAIL, S.TRANSFER, S.AGENT]  # fmt: skip
 
 
 @c_function(types.int64(types.int64))

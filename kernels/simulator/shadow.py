@@ -24,14 +24,16 @@ from .jit import c_function, jit
 from .memory import words
 
 #: Bits of `clocks.CHECKED`.
-RACES, BOUNDS, INITIALIZATION, ALIGNMENT = 1, 2, 4, 8
-BITS = {"races": RACES, "bounds": BOUNDS, "initialization": INITIALIZATION, "alignment": ALIGNMENT}
+RACES, BOUNDS, INITIALIZATION, ALIGNMENT, COPIES = 1, 2, 4, 8, 16
+BITS = {"races": RACES, "bounds": BOUNDS, "initialization": INITIALIZATION, "alignment": ALIGNMENT, "copies": COPIES}
 
 # Words of a cell: time << 32 | FLAG if atomic | thread of the grid; time << 32 | FLAG if relaxed | warp of the grid;
 # older reads << 32 | lanes; time << 32 | atomics. Then the places in the kernel of the write and of the read, where
 # places are kept.
 WRITTEN, READ_BY, READ_LANES, ATOMICS, WRITE_SITE, READ_SITE = range(6)
 FLAG, LOW = 1 << 31, (1 << 31) - 1
+#: The last write of a cell that a copy has not reached yet: later than all, by no thread.
+FLYING = LOW << 32 | LOW
 MASK = 0xFFFFFFFF
 
 # Words of an entry of the lists of older reads and of atomics: as READ_BY, READ_LANES, READ_SITE of a cell.
@@ -226,6 +228,11 @@ def _touch(s, w, t, c, era, base, initialized, kind, site):
     """File an access to one cell; the fault if it is one."""
     shadow, worker, thread, cell = words(s, C.WORDS), words(w, S.WORKER_WORDS), words(t, S.THREAD_WORDS), words(c, 6)
     last = cell[WRITTEN]
+    if kind >= S.TAKE_OFF:
+        cell[WRITTEN] = FLYING if kind == S.TAKE_OFF else site
+        return 0
+    if last == FLYING:
+        return S.NOT_LANDED
     written = last >> 32 >= era
     if not (written or initialized) and kind != S.WRITE and kind != S.RELAXED_WRITE:
         if shadow[C.CHECKED] & INITIALIZATION:
@@ -360,8 +367,8 @@ def _no_access(s, w, t, address, nbytes, kind, site):
     return _fault(s, w, t, S.UNWRITTEN, address, nbytes, kind, site)
 
 
-@c_function(types.int64(*[types.int64] * 5))
-def access(t, address, nbytes, kind, site):
+@jit
+def accessed(t, address, nbytes, kind, site):
     """Check an access, before it is made.
 
     Parameters
@@ -372,8 +379,9 @@ def access(t, address, nbytes, kind, site):
         What is accessed.
     kind : int
         Of `state`: ``READ`` and so on; plus 256 times the alignment that the address must have, where it must have one.
-        For ``FENCE``, `nbytes` says whether it is one of the whole device. For ``BEYOND`` the address is where
-        the array begins, and the thread's row has the index in ``VALUE``, the axis in ``ARGUMENT`` and its extent in
+        For ``FENCE``, `nbytes` says whether it is one of the whole device; for ``LAND``, `site` is the stamp of the
+        write. For ``BEYOND`` the address is where the array begins, and the thread's row has the index in ``VALUE``,
+        the axis in ``ARGUMENT`` and its extent in
         ``EXTRA``.
     site : int
         Place in the kernel, for reports; 0 where it is not known.
@@ -390,11 +398,11 @@ def access(t, address, nbytes, kind, site):
     s = worker[S.SHADOW]
     shadow = words(s, C.WORDS)
     alignment, kind = kind >> 8, kind & 255
-    if kind > S.RELAXED_WRITE:
+    if S.RELAXED_WRITE < kind < S.TAKE_OFF:
         return _no_access(s, w, t, address, nbytes, kind, site)
     if alignment and address & (alignment - 1) and shadow[C.CHECKED] & ALIGNMENT:
         return _fault(s, w, t, S.MISALIGNED, address, nbytes, kind, site)
-    if not shadow[C.CHECKED] & (RACES | INITIALIZATION):
+    if not shadow[C.CHECKED] & (RACES | INITIALIZATION | COPIES):
         return 0
     era, base, initialized = shadow[C.ERA], shadow[C.GRID_TIME], True
     offset = address - worker[S.SHARED_BASE]
@@ -443,6 +451,12 @@ def access(t, address, nbytes, kind, site):
     return 0
 
 
+@c_function(types.int64(*[types.int64] * 5))
+def access(t, address, nbytes, kind, site):
+    """`accessed` for callers from outside."""
+    return accessed(t, address, nbytes, kind, site)
+
+
 # --- a launch ------------------------------------------------------------------------------------------------------
 
 #: Entries of lists, and words of views: as much memory as they can take, touched only where it is used.
@@ -458,6 +472,7 @@ TEXTS = {
     S.OUTSIDE: (errors.OutOfBoundsError, "index out of bounds"),
     S.UNWRITTEN: (errors.UninitializedError, "read of memory that nothing wrote"),
     S.MISALIGNED: (errors.MisalignedError, "misaligned access"),
+    S.NOT_LANDED: (errors.CopyError, "access to memory that a copy has not reached yet"),
 }
 
 
@@ -569,6 +584,10 @@ class Shadow:
         thread = self._thread(0)  # threads that never wait run on the first row, with no block made resident
         thread[[S.CLOCK, S.WARP_CLOCK]] = row[C.TIME]
         thread[[S.KNOWN, S.NEAR, S.PENDING, S.PENDING_NEAR, S.FENCED, S.FENCED_NEAR, S.SLOT]] = 0
+
+    def forget(self):
+        """Forget all accesses: copies of the launch before may not have landed."""
+        self._cells[:], self._shared[:] = 0, 0
 
     def _thread(self, f):
         return _words(int(self._row[C.THREADS]) + 8 * S.THREAD_WORDS * f, S.THREAD_WORDS)

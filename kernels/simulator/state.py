@@ -30,7 +30,10 @@ ARRAYS = 64
     BY, BZ, SHARED, LINEAR, BLOCK, TOP, CLOCK, KNOWN, WARP_CLOCK, PENDING, PENDING_NEAR, FENCED, FENCED_NEAR,
     FENCED_CLOCK, NEAR,
 ) = range(32)  # fmt: skip
-THREAD_WORDS = 40
+# What `transfers` keeps of a thread: first and last copy and group of its three queues, its arrivals at the barrier of
+# its cluster.
+QUEUES, CLUSTER_ARRIVALS = 32, 41
+THREAD_WORDS = 48
 
 # A warp: masks of lanes.
 READY, LIVE, WAITING, YIELDED, AT_GRID, AT_BARRIER = range(6)
@@ -56,7 +59,8 @@ BLOCK_WORDS = ARRIVED_VIEWS + 2 * BARRIERS
     PROGRESS, SEEN, STALLS, AT_GRID_COUNT, STRICT, ERROR, ERROR_FIBRE, ERROR_OTHER, ERROR_ADDRESS, SHARED_BASE,
     SHARED_STRIDE, CHECKED, EXCEPTION, ACCESS, NAMED, ERROR_SITE, ERROR_OTHER_SITE, ERROR_KIND, ERROR_OTHER_KIND,
     BLOCKS_AT, PLACE, WARPS_AT, THREADS_AT, ORDER_AT, SHADOW, SIGNALS, PREEMPT, MAIL,
-) = range(54)  # fmt: skip
+    TRANSFER, AGENT, TRANSFERS, IN_FLIGHT,
+) = range(58)  # fmt: skip
 WORKER_WORDS = 64
 
 # What a thread asks for when it hands over.
@@ -77,12 +81,18 @@ NO_VOTE, VOTE_COUNT, VOTE_AND, VOTE_OR = range(4)
     FAULT, NOT_RESIDENT,
 ) = range(-1, -11, -1)  # fmt: skip
 
-# How memory is accessed. The relaxed ones are accesses with cache hints, which flags are passed by. The last three are
-# no accesses: a fence, an index outside its array, a read of a thread's own memory that nothing wrote.
-READ, WRITE, ATOMIC, RELAXED_READ, RELAXED_WRITE, FENCE, BEYOND, UNTOUCHED = range(8)
+# How memory is accessed. The relaxed ones are accesses with cache hints, which flags are passed by. The others are no
+# accesses: a fence, an index outside its array, a read of a thread's own memory that nothing wrote, a copy that was
+# issued and one that lands.
+READ, WRITE, ATOMIC, RELAXED_READ, RELAXED_WRITE, FENCE, BEYOND, UNTOUCHED, TAKE_OFF, LAND = range(10)
 
 # Faults of memory that `shadow` finds, and what ends a compiled kernel from outside.
-RACE, OUTSIDE, UNWRITTEN, MISALIGNED, TOO_MUCH_SHARED, OVERFLOWED, TIMED_OUT, INTERRUPTED = range(1, 9)
+RACE, OUTSIDE, UNWRITTEN, MISALIGNED, TOO_MUCH_SHARED, OVERFLOWED, TIMED_OUT, INTERRUPTED, NOT_LANDED = range(1, 10)
+
+# Faults that `transfers` finds.
+(
+    NEVER_WAITED, NO_BARRIER, TOO_MANY_ARRIVALS, BAD_COUNT, MISALIGNED_BARRIER, BAD_CLUSTER, NO_BLOCK, TOO_MANY_COPIES,
+) = range(10, 18)  # fmt: skip
 
 #: Static shared memory of a block, and shared memory of all kinds (CUDA C++ Programming Guide, compute capability 9.0).
 STATIC_SHARED, MOST_SHARED = 48 * 1024, 227 * 1024

@@ -14,7 +14,7 @@ import numpy as np
 from numba import typeof, types
 from numba.core.errors import NumbaError
 
-from .. import compat, memory, reports, scheduler, shadow
+from .. import compat, memory, reports, scheduler, shadow, transfers
 from .. import state as S
 from . import cache, fibers, loop, signals
 
@@ -32,6 +32,7 @@ class Worker:
             worker[column] = table.__array_interface__["data"][0]
         worker[S.SWITCH], worker[S.PLACE] = fibers.switch(), memory.place.address
         self.signals = signals.Signals(worker)
+        self.agent = transfers.Agent(self.tables)
         self.mail = np.zeros((S.FIBRES, S.MAIL_BYTES), np.uint8)
         worker[S.SHARED_STRIDE], worker[S.MAIL] = S.SLOT_BYTES, self.mail.__array_interface__["data"][0]
         self.lock, self.thread = threading.Lock(), None
@@ -49,6 +50,9 @@ class Worker:
     def prepare(self, grid, block, shared, **options):
         """Make ready for a launch; the order of its blocks."""
         worker, _, _, threads = self.tables
+        if worker[S.TRANSFERS]:
+            self.agent.begin()
+            self.shadow.forget()
         order = scheduler.prepare(self.tables, grid, block, **options)
         slots = int(worker[S.SLOTS])
         count = slots * int(worker[S.STRIDE])

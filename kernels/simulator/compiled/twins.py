@@ -10,7 +10,7 @@ from numba.np import arrayobj
 
 from .. import state as S
 from ..functions.declare import call
-from .checked import _stop as stop
+from ..transfers import OPERATIONS
 from .checked import ask
 from .lowering import (
     INT32,
@@ -194,20 +194,31 @@ def _store(is_checked):
     return store
 
 
-# --- what changes no memory that is a kernel's ------------------------------------------------------------------------
+# --- transfers, and waiting -------------------------------------------------------------------------------------------
 
 
-@declare("transfer")
-def transfer(op, a, b, c, d):
-    return signature(types.int64, *[types.int64] * 5)
+def _transfer(name, op, count):
+    stub = Function(name)
+
+    class Template(AbstractTemplate):
+        key = stub
+
+        def generic(self, args, kws):
+            return None if kws or len(args) != count else signature(types.int64, *[types.int64] * count)
+
+    @lower_builtin(stub, types.VarArg(types.Any))
+    def emit(context, builder, sig, args):
+        operands = [*args, *[WORD(0)] * (4 - count)]
+        found = call_worker(builder, S.TRANSFER, WORD, WORD(op), *operands)
+        with builder.if_then(builder.icmp_signed("<", found, WORD(0)), likely=False):
+            hand_over(builder, S.RAISED)
+        return found
+
+    stub.type = types.Function(Template)
+    return stub
 
 
-@transfer.emits
-def _(context, builder, sig, args):
-    found = call_worker(builder, S.TRANSFER, WORD, *args)
-    with builder.if_then(builder.icmp_signed("<", found, WORD(0)), likely=False):
-        stop(builder)
-    return found
+_TRANSFERS = {name: _transfer(name, op, count) for name, (op, count) in OPERATIONS.items()}
 
 
 @declare("pause")
@@ -239,6 +250,6 @@ def namespace(is_checked):
     """The words, for a kernel whose accesses to memory are checked or not."""
     return Namespace(
         "twins", collective=collective, load=_load(is_checked), store=_store(is_checked),
-        shared_address=shared_address, global_address=global_address, transfer=transfer, pause=pause,
+        shared_address=shared_address, global_address=global_address, pause=pause, **_TRANSFERS,
         barrier_sync=_barrier("barrier_sync", S.AT_BLOCK), barrier_arrive=_barrier("barrier_arrive", S.ARRIVES),
     )  # fmt: skip

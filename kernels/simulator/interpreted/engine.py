@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from .. import memory, reports, scheduler, shadow
+from .. import memory, reports, scheduler, shadow, transfers
 from .. import state as S
 from .arrays import Array
 
@@ -63,6 +63,7 @@ class Machine:
         self.worker[S.SHARED_STRIDE] = S.SLOT_BYTES
         self.threads[:, S.WORKER] = 0
         self._address = int(self.threads.__array_interface__["data"][0])
+        self.agent = transfers.Agent(self.tables)
         self._sites, self._lines, self._rows = {}, {}, {}
         self._places = None
         self.thread = self.watch = None
@@ -85,6 +86,9 @@ class Machine:
         """
         greenlet = _greenlet()
         self._switch_to_new, self._current = greenlet.greenlet, greenlet.getcurrent
+        if self.worker[S.TRANSFERS]:
+            self.agent.begin()
+            self.shadow.forget()
         self.order = scheduler.prepare(self.tables, grid, block, seed=seed, slots=slots, strict=strict)
         slots, stride = int(self.worker[S.SLOTS]), int(self.worker[S.STRIDE])
         self.worker[S.ORDER_AT] = self.order.__array_interface__["data"][0]

@@ -199,4 +199,4 @@ class Interpreter:
 
 
 #: Checks that look at accesses of memory.
-MEMORY = frozenset(("races", "bounds", "initialization", "alignment"))
+MEMORY = frozenset(shadow.BITS)

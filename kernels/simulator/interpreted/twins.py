@@ -5,7 +5,7 @@ import functools
 import numpy as np
 from numba import njit, types
 
-from .. import compat, memory, shadow
+from .. import compat, memory, shadow, transfers
 from .. import state as S
 from . import numbers
 from .arrays import Array, dtype_of
@@ -62,6 +62,7 @@ class Words:
     def __init__(self, machine):
         self._machine = machine
         self._mails = {}
+        self.__dict__.update({name: self._transfer(op, count) for name, (op, count) in transfers.OPERATIONS.items()})
 
     def _fibre(self):
         return self._machine._fibre(self._machine.thread)
@@ -112,6 +113,19 @@ class Words:
     def store(self, pointer, value):
         raw = np.asarray(numbers.raw(value))
         self._access(int(pointer), raw.dtype, S.WRITE)[0] = raw
+
+    def _transfer(self, op, count):
+        machine, run = self._machine, transfers.transfer.ctypes
+
+        def call(*operands):
+            given = [*map(int, operands), *[0] * (4 - count)]
+            found = run(self._row(), op, *given)
+            if found < 0:
+                machine.worker[S.ERROR_SITE] = machine.site()
+                machine.hand_over(S.RAISED)
+            return np.int64(found)
+
+        return call
 
     # --- waiting, and what changes no memory of the kernel's ------------------------------------------------
 
