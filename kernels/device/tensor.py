@@ -39,16 +39,20 @@ def _tuple(native, count):
 
 
 @functools.cache
-def _places(width):
-    """What reads A and B by row and column: the word that holds an element, and which part of it the element is."""
+def _places(width, dropped=0):
+    """What reads A by row and k, B by column and k, from registers of `width` elements; the bits without the lowest."""
+    size = 32 // width
+    mask = (1 << (size - dropped)) - 1
 
     @njit
     def of_left(a, row, k):
-        return a[4 * (row & 7) + k % (4 * width) // width, 2 * (k // (4 * width)) + (row >> 3)]
+        word = a[4 * (row & 7) + k % (4 * width) // width, 2 * (k // (4 * width)) + (row >> 3)]
+        return (np.int64(word) >> (size * (k % width) + dropped)) & mask
 
     @njit
-    def of_right(b, k, column):
-        return b[4 * column + k % (4 * width) // width, k // (4 * width)]
+    def of_right(b, column, k):
+        word = b[4 * column + k % (4 * width) // width, k // (4 * width)]
+        return (np.int64(word) >> (size * (k % width) + dropped)) & mask
 
     return of_left, of_right
 
@@ -117,25 +121,16 @@ def _product(x, y, exponent_bits, fraction_bits):
 
 
 @functools.cache
-def _floats(width, depth, exponent_bits, fraction_bits, together):
-    """The product of matrices of floats, of which `together` terms of a sum are added at once."""
-    of_left, of_right = _places(width)
-    size, dropped = 32 // width, 32 // width - 1 - exponent_bits - fraction_bits
+def sum_of_floats(of_left, of_right, exponent_bits, fraction_bits, together):
+    """What adds `together` products to a float32 given by its bits, as an H100's tensor cores do."""
 
     @njit
-    def term(a, b, row, k, column):
-        down = size * (k % width) + dropped
-        mask = (1 << (size - dropped)) - 1
-        x, y = (np.int64(of_left(a, row, k)) >> down) & mask, (np.int64(of_right(b, k, column)) >> down) & mask
-        return _product(x, y, exponent_bits, fraction_bits)
-
-    @njit
-    def added(a, b, row, column, first, sum_):
-        """Bits of a sum and `together` terms more."""
+    def add(left, right, row, column, first, sum_):
         value, top = _parts(sum_, 8, 23)
         signs = 0 if top < _SPECIAL else 1 if value > 0 else 2 if value < 0 else 3
         for k in range(first, first + together):
-            found, exponent = term(a, b, row, k, column)
+            x, y = of_left(left, row, k), of_right(right, column, k)
+            found, exponent = _product(x, y, exponent_bits, fraction_bits)
             if exponent == _SPECIAL:
                 signs |= 1 if found > 0 else 2 if found < 0 else 3
             top = max(top, exponent) if found else top
@@ -144,9 +139,37 @@ def _floats(width, depth, exponent_bits, fraction_bits, together):
         value, exponent = _parts(sum_, 8, 23)
         total = _shifted(value, exponent - top + KEPT - 23)
         for k in range(first, first + together):
-            found, exponent = term(a, b, row, k, column)
+            x, y = of_left(left, row, k), of_right(right, column, k)
+            found, exponent = _product(x, y, exponent_bits, fraction_bits)
             total += _shifted(found, exponent - top + KEPT - 2 * fraction_bits)
         return _float32_bits(total, top - KEPT)
+
+    return add
+
+
+@functools.cache
+def sum_of_integers(of_left, of_right, first_signed, second_signed, together):
+    """What adds `together` products of bytes to an int32 given by its bits, modulo 2^32."""
+
+    @njit
+    def signed(value, is_signed):
+        return value - ((value & 128) << 1) if is_signed else value
+
+    @njit
+    def add(left, right, row, column, first, sum_):
+        for k in range(first, first + together):
+            x, y = of_left(left, row, k), of_right(right, column, k)
+            sum_ += signed(x, first_signed) * signed(y, second_signed)
+        return sum_ & 0xFFFFFFFF
+
+    return add
+
+
+@functools.cache
+def _floats(width, depth, exponent_bits, fraction_bits, together):
+    """The product of matrices of floats, of which `together` terms of a sum are added at once."""
+    places = _places(width, 32 // width - 1 - exponent_bits - fraction_bits)
+    add = sum_of_floats(*places, exponent_bits, fraction_bits, together)
 
     def mma(d, a, b, c):
         for lane in range(32):
@@ -154,7 +177,7 @@ def _floats(width, depth, exponent_bits, fraction_bits, together):
                 row, column = (lane >> 2) + 8 * (r >> 1), 2 * (lane & 3) + (r & 1)
                 bits = np.int64(np.float32(c[lane, r]).view(np.uint32))
                 for first in range(0, depth, together):
-                    bits = added(a, b, row, column, first, bits)
+                    bits = add(a, b, row, column, first, bits)
                 d[lane, r] = np.uint32(bits).view(np.float32)
 
     return mma
@@ -163,22 +186,13 @@ def _floats(width, depth, exponent_bits, fraction_bits, together):
 @functools.cache
 def _integers(depth, first_signed, second_signed):
     """The product of matrices of bytes, exact modulo 2^32."""
-    of_left, of_right = _places(4)
-
-    @njit
-    def element(word, k, signed):
-        value = (np.int64(word) >> (8 * (k % 4))) & 255
-        return value - ((value & 128) << 1) if signed else value
+    add = sum_of_integers(*_places(4), first_signed, second_signed, depth)
 
     def mma(d, a, b, c):
         for lane in range(32):
             for r in range(4):
                 row, column = (lane >> 2) + 8 * (r >> 1), 2 * (lane & 3) + (r & 1)
-                total = np.int64(c[lane, r])
-                for k in range(depth):
-                    x = element(of_left(a, row, k), k, first_signed)
-                    total += x * element(of_right(b, k, column), k, second_signed)
-                d[lane, r] = np.int32(np.uint32(total))
+                d[lane, r] = np.int32(np.uint32(add(a, b, row, column, 0, np.int64(c[lane, r]))))
 
     return mma
 
@@ -196,7 +210,6 @@ def _fma(typing_context, a, b, c):
 @functools.cache
 def _doubles(depth):
     """The product of matrices of float64: a chain of fused multiply-adds."""
-    of_left, of_right = _places(1)
 
     def mma(d, a, b, c):
         for lane in range(32):
@@ -204,7 +217,8 @@ def _doubles(depth):
                 row, column = (lane >> 2) + 8 * (r >> 1), 2 * (lane & 3) + (r & 1)
                 total = c[lane, r]
                 for k in range(depth):
-                    total = _fma(of_left(a, row, k), of_right(b, k, column), total)
+                    x = a[4 * (row & 7) + (k & 3), 2 * (k >> 2) + (row >> 3)]
+                    total = _fma(x, b[4 * column + (k & 3), k >> 2], total)
                 d[lane, r] = total
 
     return mma

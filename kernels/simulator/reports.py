@@ -36,7 +36,7 @@ _FAULTS = {
     S.MISALIGNED_BARRIER: (errors.MisalignedError, "an mbarrier lies at a multiple of 8 bytes"),
     S.BAD_CLUSTER: (errors.LaunchError, "a cluster has 1 to 16 blocks, and the grid is a multiple of it in each axis"),
     S.NO_BLOCK: (errors.RaceError, "shared memory of a block of the cluster that has not begun or has returned"),
-    S.TOO_MANY_COPIES: (errors.CopyError, "more than 65535 asynchronous copies are under way"),
+    S.TOO_MANY_COPIES: (errors.CopyError, "more than 262143 asynchronous copies are under way"),
 }
 
 #: Faults that tell of an element of an array.

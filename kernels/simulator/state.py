@@ -99,6 +99,8 @@ STATIC_SHARED, MOST_SHARED = 48 * 1024, 227 * 1024
 
 #: Where every shared array begins, the place of dynamic shared memory, and the bytes that a slot has for a block.
 SHARED_ALIGNMENT, DYNAMIC_SITE, SLOT_BYTES = 128, 0, MOST_SHARED + 1024
+#: Where a block's shared memory begins: swizzles look at address bits up to 9.
+WINDOW_ALIGNMENT = 1024
 
 #: Threads that can be resident at once: more than a whole H100 has place for in blocks of 1024 on 64 multiprocessors.
 FIBRES = 1 << 16

@@ -30,7 +30,7 @@ AGENT_WORDS = 16
 # mbarrier that counts it. One to address 0 is a read that lasts until its group is waited for.
 TO, FROM, BYTES, GROUP, NEXT, OWNER, STAMP, BARRIER = range(8)
 COPY_WORDS = 8
-COPIES = 1 << 16
+COPIES = 1 << 18
 
 #: Blocks whose arrivals at the barrier of their cluster are counted.
 COUNTED = 1 << 16

@@ -40,6 +40,7 @@ from kernels.device.fragments import (
     stmatrix_x4,
     stmatrix_x4_trans,
 )
+from kernels.runtime import gpu_problem
 from kernels.simulator import (
     CopyError,
     DeadlockError,
@@ -52,13 +53,16 @@ from kernels.simulator import (
 )
 
 f32, u32, u64 = types.float32, types.uint32, types.uint64
-ENGINES = ("compiled", "interpreted")
+SIMULATORS = ("compiled", "interpreted")
+ENGINES = SIMULATORS if gpu_problem() else (*SIMULATORS, "cuda")
 SEEDS = (0, 1, 2, 3)
 wait_newest, wait_none, wait_bulk = cp_async_wait_group(1), cp_async_wait_group(0), bulk_wait_group(0)
 in_pairs, in_fours = cluster(2), cluster(2, 2)
 
-both = pytest.mark.parametrize("engine", ENGINES)
-scheduled = pytest.mark.parametrize("seed", SEEDS)
+everywhere = pytest.mark.parametrize("engine", ENGINES)
+both = pytest.mark.parametrize("engine", SIMULATORS)
+SCHEDULES = [(engine, seed) for engine in ENGINES for seed in (SEEDS if engine != "cuda" else SEEDS[:1])]
+scheduled = pytest.mark.parametrize(("engine", "seed"), SCHEDULES)
 
 
 def floats(count, seed=0):
@@ -66,7 +70,8 @@ def floats(count, seed=0):
 
 
 def run(kernel, grid, block, *arrays, engine, seed=0):
-    simulate(kernel, engine=engine, seed=seed)[grid, block](*arrays)
+    launch = kernel if engine == "cuda" else simulate(kernel, engine=engine, seed=seed)
+    launch[grid, block](*arrays)
 
 
 # --- cp.async ---------------------------------------------------------------------------------------------------------
@@ -169,7 +174,6 @@ def zero_filled(x, y):
         y[4 * t + k] = tile[4 * t + k]
 
 
-@both
 @scheduled
 def test_copies_land_when_they_are_waited_for(engine, seed):
     x, y = floats(256), np.zeros(256, np.float32)
@@ -183,7 +187,7 @@ def test_copies_land_when_they_are_waited_for(engine, seed):
     np.testing.assert_array_equal(y, expected)
 
 
-@both
+@everywhere
 def test_what_a_copy_does_not_have_is_zeros(engine):
     x, y = floats(101), np.ones(128, np.float32)
     run(zero_filled, 1, 32, x, y, engine=engine)
@@ -347,7 +351,6 @@ def stored_tile_is_overwritten(x, y):
         wait_bulk()
 
 
-@both
 @scheduled
 def test_a_pipeline_of_mbarriers_hands_tiles_over(engine, seed):
     x, y = floats(64 * 7), np.zeros(64 * 7, np.float32)
@@ -355,7 +358,6 @@ def test_a_pipeline_of_mbarriers_hands_tiles_over(engine, seed):
     np.testing.assert_array_equal(y, 2 * x.reshape(-1, 64)[:, ::-1].ravel())
 
 
-@both
 @scheduled
 def test_bulk_stores_reach_global_memory(engine, seed):
     x, y = floats(256), np.zeros(256, np.float32)
@@ -429,7 +431,6 @@ def exchange_with_a_barrier_of_the_block(x, y):
     cluster_sync()
 
 
-@both
 @scheduled
 def test_blocks_of_a_cluster_reach_one_another(engine, seed):
     x, y = floats(32 * 8), np.zeros(32 * 8, np.float32)
@@ -477,7 +478,6 @@ def relay_with_too_few(x, y):
         named_barrier_sync(1, 64)
 
 
-@both
 @scheduled
 def test_named_barriers_are_for_some_threads(engine, seed):
     x, y = floats(32), np.zeros(32, np.float32)
@@ -540,7 +540,7 @@ def fragments_of(matrices, transposed):
     return found.reshape(32, -1).view(np.uint32)
 
 
-@both
+@everywhere
 @pytest.mark.parametrize(
     ("load", "count", "transposed"),
     [(ldmatrix_x4, 4, False), (ldmatrix_x4_trans, 4, True), (ldmatrix_x2_trans, 2, True)],
@@ -553,14 +553,14 @@ def test_ldmatrix_gives_each_lane_its_elements(load, count, transposed, engine):
     np.testing.assert_array_equal(y.reshape(32, count), fragments_of(matrices, transposed))
 
 
-@both
+@everywhere
 def test_ldmatrix_of_one_matrix_gives_a_number(engine):
     x, y = np.random.default_rng(9).integers(0, 2**32, 128, np.uint32), np.zeros(32, np.uint32)
     run(one, 1, 32, x, y, engine=engine)
     np.testing.assert_array_equal(y[:, None], fragments_of(x.view(np.uint16).reshape(4, 8, 8)[:1], False))
 
 
-@both
+@everywhere
 @pytest.mark.parametrize(("store", "transposed"), [(stmatrix_x4, False), (stmatrix_x4_trans, True)])
 def test_stmatrix_puts_elements_where_ldmatrix_finds_them(store, transposed, engine):
     matrices = np.random.default_rng(5).integers(0, 2**16, (4, 8, 8), np.uint16)

@@ -60,10 +60,10 @@ class Worker:
             first = self.stacks.count
             self.stacks.reserve(count)
             threads[first : self.stacks.count, S.WORKER] = self.here
-        if self.shared.size < slots * S.SLOT_BYTES + S.SHARED_ALIGNMENT:
-            self.shared = np.empty(slots * S.SLOT_BYTES + S.SHARED_ALIGNMENT, np.uint8)
+        if self.shared.size < slots * S.SLOT_BYTES + S.WINDOW_ALIGNMENT:
+            self.shared = np.empty(slots * S.SLOT_BYTES + S.WINDOW_ALIGNMENT, np.uint8)
         base = self.shared.__array_interface__["data"][0]
-        worker[S.SHARED_BASE] = -(-base // S.SHARED_ALIGNMENT) * S.SHARED_ALIGNMENT
+        worker[S.SHARED_BASE] = -(-base // S.WINDOW_ALIGNMENT) * S.WINDOW_ALIGNMENT
         worker[S.DYNAMIC] = shared
         return order
 

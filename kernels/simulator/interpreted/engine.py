@@ -93,10 +93,10 @@ class Machine:
         slots, stride = int(self.worker[S.SLOTS]), int(self.worker[S.STRIDE])
         self.worker[S.ORDER_AT] = self.order.__array_interface__["data"][0]
         self.threads[: slots * stride, S.WORKER] = self._here
-        if self.shared.size < slots * S.SLOT_BYTES + S.SHARED_ALIGNMENT:
-            self.shared = np.empty(slots * S.SLOT_BYTES + S.SHARED_ALIGNMENT, np.uint8)
+        if self.shared.size < slots * S.SLOT_BYTES + S.WINDOW_ALIGNMENT:
+            self.shared = np.empty(slots * S.SLOT_BYTES + S.WINDOW_ALIGNMENT, np.uint8)
         base = self.shared.__array_interface__["data"][0]
-        self.worker[S.SHARED_BASE] = -(-base // S.SHARED_ALIGNMENT) * S.SHARED_ALIGNMENT
+        self.worker[S.SHARED_BASE] = -(-base // S.WINDOW_ALIGNMENT) * S.WINDOW_ALIGNMENT
         self.worker[S.DYNAMIC] = shared
         if checks:
             self.shadow.begin(arrays, checks)
