@@ -1,9 +1,10 @@
 """Boxes of arrays between global and shared memory, by TMA: one thread asks, an mbarrier or a group counts.
 
 The map comes from `kernels.runtime.tensor_maps.tensor_map`; a kernel passes its `global_address`. Coordinates are those
-of the box's first element, the contiguous axis first, and may lie outside of the array: what is outside is zeros, and
-is not stored. In shared memory the box is contiguous, at a multiple of 128 bytes (1024 with a swizzle of 128); a
-swizzle combines the address bits from 4 on by exclusive or with those from 7 on.
+of the box's first element, the contiguous axis first, that one a multiple of 16 bytes. The box may lie outside of the
+array: what is outside is zeros, and is not stored; one that is stored must not begin before the array. (Over either an
+H100 stops the kernel.) In shared memory the box is contiguous, at a multiple of 128 bytes (1024 with a swizzle of 128);
+a swizzle combines the address bits from 4 on by exclusive or with those from 7 on.
 
 Source: PTX ISA, "cp.async.bulk.tensor"; compute capability 9.0.
 """
@@ -11,7 +12,7 @@ Source: PTX ISA, "cp.async.bulk.tensor"; compute capability 9.0.
 from numba import types
 
 from .ptx import ptx
-from .twins import BULK, copy_later, copy_to_barrier, load, pointer
+from .twins import BEFORE_THE_ARRAY, BETWEEN_PIECES, BULK, copy_later, copy_to_barrier, load, pointer, refuse
 
 i32, i64, u32, u64, none = types.int32, types.int64, types.uint32, types.uint64, types.none
 PIECE = 16
@@ -32,6 +33,10 @@ def _walk(shared, map_, first, y, z, u, v, mbarrier):
     width, length = _word(map_, 11) * itemsize, _word(map_, 2) * itemsize
     height, depth, third, fourth = _word(map_, 12), _word(map_, 13), _word(map_, 14), _word(map_, 15)
     at = i64(shared)
+    if first * itemsize % PIECE:
+        refuse(BETWEEN_PIECES)
+    if mbarrier < 0 and min(first, y, z, u, v) < 0:
+        refuse(BEFORE_THE_ARRAY)
     for row in range(height * depth * third * fourth):
         i, j = y + row % height, z + row // height % depth
         k, m = u + row // (height * depth) % third, v + row // (height * depth * third)

@@ -72,6 +72,11 @@ mbarrier_init = Word("mbarrier_init", "``mbarrier_init(pointer, count)``: an mba
 mbarrier_arrive = Word("mbarrier_arrive", "``mbarrier_arrive(pointer, count)``: arrive; the parity of the phase.")
 mbarrier_expect = Word("mbarrier_expect", "``mbarrier_expect(pointer, nbytes)``: so many bytes more in this phase.")
 mbarrier_test = Word("mbarrier_test", "``mbarrier_test(pointer, parity)``: whether that phase is complete.")
+refuse = Word("refuse", "``refuse(fault)``: report one of those that hardware stops the kernel over.")
+
+#: Boxes of tensor copies that an H100 does not take.
+BETWEEN_PIECES, BEFORE_THE_ARRAY = range(2)
+
 cluster_dims = Word("cluster_dims", "``cluster_dims(x, y, z)``: the blocks of the grid are in clusters of this shape.")
 cluster_rank = Word("cluster_rank", "``cluster_rank()``: of the thread's block in its cluster.")
 cluster_arrive = Word("cluster_arrive", "``cluster_arrive()``: arrive at the barrier of the cluster.")

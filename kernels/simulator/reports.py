@@ -36,6 +36,8 @@ _FAULTS = {
     S.MISALIGNED_BARRIER: (errors.MisalignedError, "an mbarrier lies at a multiple of 8 bytes"),
     S.BAD_CLUSTER: (errors.LaunchError, "a cluster has 1 to 16 blocks, and the grid is a multiple of it in each axis"),
     S.NO_BLOCK: (errors.RaceError, "shared memory of a block of the cluster that has not begun or has returned"),
+    S.BOX_BETWEEN: (errors.MisalignedError, "a box of a tensor copy that begins between pieces of 16 bytes"),
+    S.BOX_BEFORE: (errors.OutOfBoundsError, "a box that is stored before the beginning of its array"),
     S.TOO_MANY_COPIES: (errors.CopyError, "more than 262143 asynchronous copies are under way"),
 }
 

@@ -400,8 +400,10 @@ def _unblock(worker, blocks, warps, threads, order):
     """No thread can run: find one that may, or say why there is none."""
     left = worker[S.BLOCKS] - worker[S.NEXT_BLOCK]
     if worker[S.IN_FLIGHT]:
-        while worker[S.IN_FLIGHT]:
+        progress = worker[S.PROGRESS]
+        while worker[S.IN_FLIGHT] and worker[S.PROGRESS] == progress:
             transfers.land_one(worker, 0)
+        _wake(worker, warps)
         return 0
     if worker[S.FINISHED] == worker[S.BLOCKS]:
         return S.FINISHED_ALL

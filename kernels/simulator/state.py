@@ -92,7 +92,8 @@ RACE, OUTSIDE, UNWRITTEN, MISALIGNED, TOO_MUCH_SHARED, OVERFLOWED, TIMED_OUT, IN
 # Faults that `transfers` finds.
 (
     NEVER_WAITED, NO_BARRIER, TOO_MANY_ARRIVALS, BAD_COUNT, MISALIGNED_BARRIER, BAD_CLUSTER, NO_BLOCK, TOO_MANY_COPIES,
-) = range(10, 18)  # fmt: skip
+    BOX_BETWEEN, BOX_BEFORE,
+) = range(10, 20)  # fmt: skip
 
 #: Static shared memory of a block, and shared memory of all kinds (CUDA C++ Programming Guide, compute capability 9.0).
 STATIC_SHARED, MOST_SHARED = 48 * 1024, 227 * 1024

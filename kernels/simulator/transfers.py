@@ -39,11 +39,11 @@ COUNTED = 1 << 16
 OPERATIONS = dict(
     pointer=(0, 1), check=(1, 3), copy_later=(2, 4), commit=(3, 1), wait=(4, 2), copy_to_barrier=(5, 4),
     mbarrier_init=(6, 2), mbarrier_arrive=(7, 2), mbarrier_expect=(8, 2), mbarrier_test=(9, 2), cluster_dims=(10, 3),
-    cluster_rank=(11, 0), cluster_arrive=(12, 0), cluster_test=(13, 0),
+    cluster_rank=(11, 0), cluster_arrive=(12, 0), cluster_test=(13, 0), refuse=(14, 1),
 )  # fmt: skip
 (
     POINTER, CHECK, COPY_LATER, COMMIT, WAIT, COPY_TO_BARRIER, INIT, ARRIVE, EXPECT, TEST, DIMS, RANK, CLUSTER_ARRIVE,
-    CLUSTER_TEST,
+    CLUSTER_TEST, REFUSE,
 ) = (op for op, _ in OPERATIONS.values())  # fmt: skip
 
 # Of an mbarrier's word.
@@ -421,4 +421,6 @@ def transfer(t, op, a, b, c, d):
         return _dims(worker, a, b, c)
     if op == RANK:
         return _rank(worker, thread)
+    if op == REFUSE:
+        return _fail(worker, S.BOX_BETWEEN + a, 0)
     return _cluster_arrive(worker, thread) if op == CLUSTER_ARRIVE else _cluster_test(worker, thread)

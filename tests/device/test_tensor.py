@@ -1,10 +1,11 @@
 """Tensor cores: the instructions against matrix products, and their twins against the hardware, bit for bit."""
 
+import functools
 from fractions import Fraction
 
 import numpy as np
 import pytest
-from numba import cuda
+from numba import cuda, njit
 
 from kernels.device import tensor
 from kernels.runtime import gpu_problem
@@ -129,14 +130,17 @@ def run(name, a, b, c, launch):
 def twin(name, a, b, c):
     """What the twin's body makes of all warps."""
     given = registers(name, a, b, c)
-    body = getattr(tensor, name).__simulated__.function
-    result = np.empty_like(given[2])
+    body, result = compiled(name), np.empty_like(given[2])
     with np.errstate(all="ignore"):
-        compiled = tensor.njit(body)
         for w in range(WARPS):
             rows = slice(32 * w, 32 * w + 32)
-            compiled(result[rows], *[x[rows] for x in given])
+            body(result[rows], *[x[rows] for x in given])
     return result
+
+
+@functools.cache
+def compiled(name):
+    return njit(getattr(tensor, name).__simulated__.function)
 
 
 def tf32(x):

@@ -18,7 +18,7 @@ from kernels.device.tensor_copies import fence_tensor_map, tensor_load_2d, tenso
 from kernels.device.wgmma import descriptor, wgmma, wgmma_commit, wgmma_fence, wgmma_wait_group
 from kernels.runtime import gpu_problem
 from kernels.runtime.tensor_maps import tensor_map
-from kernels.simulator import CopyError, RaceError, simulate
+from kernels.simulator import CopyError, MisalignedError, OutOfBoundsError, RaceError, simulate
 from kernels.testing import assert_equal_bits
 
 u8, u32, u64, i32, f32 = types.uint8, types.uint32, types.uint64, types.int32, types.float32
@@ -100,7 +100,7 @@ def host(x):
 
 @everywhere
 @pytest.mark.parametrize("width", [0, 32, 64, 128])
-@pytest.mark.parametrize(("x", "y"), [(0, 0), (48, 7), (144, 45), (-16, -3), (-200, 0)])
+@pytest.mark.parametrize(("x", "y"), [(0, 0), (48, 7), (144, 45), (-16, -3), (-208, 0)])
 def test_a_box_is_loaded_with_zeros_outside_of_its_array(array, width, x, y, engine):
     rows, columns = 8, width or 48
     device, found = on_device(array, engine), on_device(np.zeros(rows * columns, np.uint8), engine)
@@ -114,7 +114,7 @@ def test_a_box_is_loaded_with_zeros_outside_of_its_array(array, width, x, y, eng
 
 
 @everywhere
-@pytest.mark.parametrize(("x", "y", "width"), [(16, 3, 0), (112, 46, 64), (-16, -3, 32)])
+@pytest.mark.parametrize(("x", "y", "width"), [(16, 3, 0), (112, 46, 64), (144, 0, 32)])
 def test_a_box_is_stored_but_for_what_is_outside(array, x, y, width, engine):
     rows, columns = 8, width or 48
     given = np.random.default_rng(4).integers(1, 256, rows * columns, np.uint8)
@@ -128,6 +128,20 @@ def test_a_box_is_stored_but_for_what_is_outside(array, x, y, width, engine):
     np.testing.assert_array_equal(host(device), expected)
 
 
+@both
+def test_a_box_that_begins_between_pieces_of_16_bytes_is_refused(array, engine):
+    found = np.zeros(8 * 48, np.uint8)
+    with pytest.raises(MisalignedError):
+        run(loading(8, 48), 1, 32, tensor_map(array, (8, 48)), 5, 0, found, engine=engine)
+
+
+@both
+@pytest.mark.parametrize(("x", "y"), [(-16, 0), (0, -3)])
+def test_a_box_that_is_stored_before_its_array_is_refused(array, x, y, engine):
+    with pytest.raises(OutOfBoundsError, match="before the beginning"):
+        run(storing(8, 48), 1, 32, tensor_map(array, (8, 48)), x, y, np.ones(8 * 48, np.uint8), engine=engine)
+
+
 @cuda.jit
 def load_3d(map_, found):
     box, bars = cuda.shared.array(2 * 3 * 4, u32, 128), cuda.shared.array(1, u64)
@@ -137,7 +151,7 @@ def load_3d(map_, found):
         mbarrier_init(bar, 1)
         fence_mbarrier_init()
         mbarrier_arrive_expect_tx(bar, 96)
-        tensor_load_3d(shared_address(box), global_address(map_), 3, 4, 1, bar)
+        tensor_load_3d(shared_address(box), global_address(map_), 4, 4, 1, bar)
     cuda.syncthreads()
     mbarrier_wait(bar, 0)
     if t < 24:
@@ -149,7 +163,7 @@ def test_a_box_of_three_axes_is_loaded(engine):
     array = np.random.default_rng(5).integers(1, 2**32, (5, 6, 8), np.uint32)
     device, found = on_device(array, engine), on_device(np.zeros(24, np.uint32), engine)
     run(load_3d, 1, 32, tensor_map(device, (2, 3, 4)), found, engine=engine)
-    expected = np.pad(array, ((0, 2), (0, 3), (0, 4)))[1:3, 4:7, 3:7]
+    expected = np.pad(array, ((0, 2), (0, 3), (0, 4)))[1:3, 4:7, 4:8]
     np.testing.assert_array_equal(host(found), expected.ravel())
 
 

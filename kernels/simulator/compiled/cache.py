@@ -127,7 +127,9 @@ class Code:
     def __init__(self, data):
         _initialize()
         machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        # llvmlite's memory manager puts code and data together. LLVM's own lays them out section by section: in a
+        # process with PyTorch and a GPU they came to lie more than 2 GB apart, over which LLVM 22 ends the process.
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=True)
         self._engine.add_object_file(llvm.ObjectFileRef.from_data(data))
         self._engine.finalize_object()
 
