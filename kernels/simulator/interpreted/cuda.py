@@ -346,13 +346,13 @@ class Module:
         return int(self._warp(op, mask, int(bool(predicate)))[S.RESULT])
 
     def all_sync(self, mask, predicate):
-        return np.bool_(self._ask(S.ALL, mask, predicate))
+        return numbers.boolean(self._ask(S.ALL, mask, predicate))
 
     def any_sync(self, mask, predicate):
-        return np.bool_(self._ask(S.ANY, mask, predicate))
+        return numbers.boolean(self._ask(S.ANY, mask, predicate))
 
     def eq_sync(self, mask, predicate):
-        return np.bool_(self._ask(S.EQUAL, mask, predicate))
+        return numbers.boolean(self._ask(S.EQUAL, mask, predicate))
 
     def ballot_sync(self, mask, predicate):
         return numbers.cast(np.dtype(np.int32), self._ask(S.BALLOT, mask, predicate))
@@ -362,7 +362,7 @@ class Module:
 
     def match_all_sync(self, mask, value):
         row = self._warp(S.MATCH_ALL, mask, _bits(value)[0])
-        return numbers.cast(np.dtype(np.int32), int(row[S.RESULT])), np.bool_(row[S.EXTRA])
+        return numbers.cast(np.dtype(np.int32), int(row[S.RESULT])), numbers.boolean(row[S.EXTRA])
 
     def syncwarp(self, mask=S.FULL):
         self._warp(S.SYNC, mask, 0)
