@@ -345,18 +345,23 @@ def _truncated(value, width, signed):
     return min(max(int(value), low), high)
 
 
-def _caster(own, width, signed):
+def _narrower(width, signed):
+    """What a value is as an integer of a width, as Python's int."""
+    low, high = (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, (1 << width) - 1)
+
     def convert(value):
-        if type(value) is own:
-            return value
         if type(value) is not _int64 and isinstance(value, (np.floating, float)):
             # A byte is converted through 16 bits, for PTX has no smaller register.
             number = _truncated(value, max(width, 16), signed)
         else:
             number = int(value)
-        return own(_wrapped(number, width, signed))
+        return number if low <= number <= high else _wrapped(number, width, signed)
 
     return convert
+
+
+def _caster(own, narrow):
+    return lambda value: value if type(value) is own else own(narrow(value))
 
 
 def _plain(native):
@@ -366,7 +371,8 @@ def _plain(native):
     return convert
 
 
-_CASTS = {dtype: _caster(own, dtype.itemsize * 8, dtype.kind == "i") for dtype, own in _INTEGERS.items()}
+_NARROWER = {dtype: _narrower(dtype.itemsize * 8, dtype.kind == "i") for dtype in _INTEGERS}
+_CASTS = {dtype: _caster(own, _NARROWER[dtype]) for dtype, own in _INTEGERS.items()}
 _CASTS |= {np.dtype(letter): _plain(np.dtype(letter).type) for letter in "efd"}
 _CASTS |= {np.dtype(np.bool_): boolean, np.dtype("F"): _plain(Complex64), np.dtype("D"): _plain(Complex128)}
 
@@ -386,6 +392,11 @@ def cast(dtype, value):
 def caster(dtype):
     """The function of one argument that `cast` is for a dtype."""
     return _CASTS.get(np.dtype(dtype), lambda value: value)
+
+
+def storer(dtype):
+    """A function that makes any value what NumPy stores in an array of a dtype as C does."""
+    return _NARROWER.get(dtype) or (lambda value: raw(cast(dtype, value)))
 
 
 # --- operators that NumPy's types have otherwise -------------------------------------------------------------------
@@ -520,6 +531,8 @@ _SMALL_32 = [Int32(i) for i in range(_FEW)]
 
 def _range(*arguments):
     """The integers of a loop: int64; int32 or uint64 where all arguments are."""
+    if len(arguments) == 1 and type(arguments[0]) is _int64 and 0 <= arguments[0] <= _FEW:
+        return _SMALL[: arguments[0]]
     kinds = {type(a) for a in arguments}
     start, stop, step = map(int, (0, *arguments, 1) if len(arguments) == 1 else (*arguments, 1)[:3])
     if kinds <= _UP_TO_32:
