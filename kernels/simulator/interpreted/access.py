@@ -6,18 +6,45 @@ from .. import shadow
 from ..jit import c_function, jit
 from ..memory import words
 
+#: Words of a request: of the thread's row, the address; of the array, that of its table; the kind of access, the place
+#: in the kernel, how many parts the index has, and these.
+THREAD, TABLE, KIND, SITE, PARTS, PART = range(6)
+MOST_PARTS = 3
+
+#: Words of an array's table: where it begins, bytes of an element, dimensions; of each, the extent and the stride. Then
+#: for each kind of access what `shadow.access` takes as one.
+BEGIN, BYTES, DIMENSIONS, EXTENT = range(4)
+STRIDE = EXTENT + MOST_PARTS
+KINDS = STRIDE + MOST_PARTS
+
+#: What `access_at` returns for an index that is no element of the array.
+NO_ELEMENT = -1
+
 _access = jit(shadow.access.function)
 
 
 @c_function(types.int64(types.int64))
 def access_at(request):
-    """`shadow.access` with its arguments in memory.
+    """Check an access to the element of an index.
 
     Parameters
     ----------
     request : int
-        Address of four words: address of the thread's row; address of what is accessed; how many bytes of it, times
-        2**32, and the kind of access; place in the kernel.
+        Its address.
+
+    Returns
+    -------
+    fault : int
+        That of `shadow.access`, or `NO_ELEMENT`.
     """
-    asked = words(request, 4)
-    return _access(asked[0], asked[1], asked[2] >> 32, asked[2] & 0xFFFFFFFF, asked[3])
+    asked = words(request, PART + MOST_PARTS)
+    array = words(asked[TABLE], KINDS + 5)
+    if asked[PARTS] != array[DIMENSIONS]:
+        return NO_ELEMENT
+    address = array[BEGIN]
+    for axis in range(array[DIMENSIONS]):
+        place = asked[PART + axis]
+        if not 0 <= place < array[EXTENT + axis]:
+            return NO_ELEMENT
+        address += place * array[STRIDE + axis]
+    return _access(asked[THREAD], address, array[BYTES], array[KINDS + asked[KIND]], asked[SITE])

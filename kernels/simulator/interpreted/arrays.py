@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import shadow
 from .. import state as S
-from . import numbers
+from . import access, numbers
 
 
 class Type:
@@ -167,16 +167,19 @@ class Watched(Array):
 
     Attributes
     ----------
-    what : tuple of int
-        For each kind of access, what `access` asks for of an element.
+    begin, table_at : int
+        Addresses of its first element and of what `access` knows of it.
     """
 
     def __init__(self, raw, name, watch):
         super().__init__(raw, name)
         self._watch = watch
-        self._begin = raw.__array_interface__["data"][0]
-        self._axes = tuple(zip(raw.shape, raw.strides, strict=True))
-        self.what = _asked(raw.dtype)
+        self.begin = raw.__array_interface__["data"][0]
+        rest = [0] * (access.MOST_PARTS - raw.ndim)
+        head = self.begin, raw.itemsize, raw.ndim if raw.ndim <= access.MOST_PARTS else -1
+        sides = *raw.shape, *rest, *raw.strides, *rest
+        self._table = np.array((*head, *sides[: 2 * access.MOST_PARTS], *_kinds(raw.dtype)), np.int64)
+        self.table_at = self._table.__array_interface__["data"][0]
 
     def __getitem__(self, index):
         self._watch(self, index, S.READ)
@@ -190,22 +193,15 @@ class Watched(Array):
         else:
             self._store(index, value)
 
-    def address(self, index):
-        """Where the element of an index lies; None where that is no element, or none of the array."""
-        axes, address = self._axes, self._begin
-        if type(index) is not tuple:
-            index = (index,)
-        if len(index) != len(axes):
-            return None
+    def offset(self, index):
+        """Bytes from the beginning to the element of an index; None where that is no element, or none of the array."""
         try:
-            for part, (extent, stride) in zip(index, axes, strict=True):
-                place = as_index(part)
-                if not 0 <= place < extent:
-                    return None
-                address += place * stride
+            places = [as_index(part) for part in (index if type(index) is tuple else (index,))]
         except TypeError:  # a slice
             return None
-        return address
+        axes = list(zip(places, self.raw.shape, self.raw.strides, strict=False))
+        inside = len(places) == self.raw.ndim and all([0 <= place < extent for place, extent, _ in axes])
+        return sum([place * stride for place, _, stride in axes]) if inside else None
 
 
 def of(raw, name="", watch=None):
@@ -253,9 +249,8 @@ def _means(dtype):
 
 
 @functools.lru_cache(maxsize=64)
-def _asked(dtype):
-    kinds = (S.READ, S.WRITE, S.ATOMIC, S.RELAXED_READ, S.RELAXED_WRITE)
-    return tuple([dtype.itemsize << 32 | shadow.kind_of(kind, dtype) for kind in kinds])
+def _kinds(dtype):
+    return [shadow.kind_of(kind, dtype) for kind in (S.READ, S.WRITE, S.ATOMIC, S.RELAXED_READ, S.RELAXED_WRITE)]
 
 
 _REDUCTIONS = {"sum", "prod", "min", "max", "mean", "var", "std", "all", "any", "argmin", "argmax"}

@@ -139,16 +139,18 @@ class Shared:
 
 def _watch_of_own(raw, name, initialized):
     """The checks of a thread's own array: its extent, and that what is read was written."""
-    written, start = np.full(raw.nbytes, initialized), raw.__array_interface__["data"][0]
+    written, begin = np.full(raw.nbytes, initialized), raw.__array_interface__["data"][0]
 
     def watch(array, index, kind):
-        address, size = array.address(index), array.raw.itemsize
-        if address is None:
+        offset, size = array.offset(index), array.raw.itemsize
+        at = array.begin - begin
+        if offset is None:
             found = _inside(array, index, name)
-            address, size = found.__array_interface__["data"][0], found.nbytes
+            at, size = found.__array_interface__["data"][0] - begin, found.nbytes
             if kind == S.READ and found.ndim:  # a view, read when it is used
                 return
-        at = address - start
+        else:
+            at += offset
         if kind != S.READ:
             written[at : at + size] = True
         elif not written[at : at + size].all():

@@ -19,8 +19,18 @@ from .. import state as S
 from . import access
 from .arrays import of
 
-#: Fibres that a launch leaves to the next: as many as a block may have threads.
+#: Fibres that launches leave to the next: as many as a block may have threads. To start and to end one takes 15 us.
 KEPT = 1024
+
+
+class _Parked(threading.local):
+    """Fibres that have no work; greenlets stay in the thread of the host that made them."""
+
+    def __init__(self):
+        self.fibres = []
+
+
+_parked = _Parked()
 
 
 def _greenlet():
@@ -34,6 +44,15 @@ def _greenlet():
 def _routine(routine):
     """A routine that keeps the interpreter's lock, as short ones may: to let go of it takes a third of a call."""
     return ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(routine.arguments))(routine.address)
+
+
+def _serve(work):
+    """What a fibre does: one launch after the other. While it waits it holds nothing, for no collector would see it."""
+    current = _greenlet().getcurrent
+    while True:
+        work()
+        work = None
+        work = current().parent.switch()
 
 
 class Thread:
@@ -85,7 +104,7 @@ class Machine:
         self.threads[:, S.WORKER] = 0
         self._address = int(self.threads.__array_interface__["data"][0])
         self._sites, self._lines, self._codes = {}, {}, {}
-        self._shape, self._rows, self._idle, self._owner = None, {}, [], None
+        self._shape, self._rows = None, {}
         self.thread = self.watch = None
 
     # --- a launch -------------------------------------------------------------------------------------------
@@ -105,7 +124,7 @@ class Machine:
             Arguments and what they are called.
         """
         greenlet = _greenlet()
-        self._switch_to_new, self._current = greenlet.greenlet, greenlet.getcurrent
+        self._greenlet, self._current = greenlet.greenlet, greenlet.getcurrent
         self.order = scheduler.prepare(self.tables, grid, block, seed=seed, slots=slots, strict=strict)
         slots, stride = int(self.worker[S.SLOTS]), int(self.worker[S.STRIDE])
         self.worker[S.ORDER_AT] = self.order.__array_interface__["data"][0]
@@ -121,14 +140,16 @@ class Machine:
         self.blockDim, self.gridDim, self.grid = Place(*block), Place(*grid), grid
         if self._shape != block:
             self._shape, self._rows = block, {}
-        self._running, self._resident = {}, [None] * slots
+        self._running, self._resident, self._idle, self._all = {}, [None] * slots, [], []
         self._hub = greenlet.getcurrent()
         context = contextvars.copy_context()
-        self._take_over(context)
         self._next = self._following(self._here)
         try:
             while not self.verdict:
-                (self._idle.pop() if self._idle else self._new(context)).switch()
+                if self._idle:
+                    self._idle.pop().switch()
+                else:
+                    self._new(context).switch(self._work)
             if self.error is None and self.verdict != S.FINISHED_ALL:
                 raise reports.fault(self, self.verdict)
             if self.error is not None:
@@ -137,28 +158,24 @@ class Machine:
             self._end(greenlet.GreenletExit)
 
     def _new(self, context):
-        fiber = self._switch_to_new(self._work, self._hub)
-        fiber.gr_context = context.copy()
+        fiber = _parked.fibres.pop() if _parked.fibres else self._greenlet(_serve)
+        fiber.gr_context, fiber.parent = context.copy(), self._hub
         self._all.append(fiber)
         return fiber
 
-    def _take_over(self, context):
-        """Make the fibres that the launches before have left ready for this one: to start one takes 15 us."""
-        if self._owner != threading.get_ident():  # greenlets stay in the thread of the host that made them
-            self._owner, self._idle = threading.get_ident(), []
-        for fiber in self._idle:
-            fiber.gr_context, fiber.parent = context.copy(), self._hub
-        self._all = self._idle.copy()
-
     def _end(self, leave):
-        """Keep fibres that wait for threads to run; end those in the middle of one, and what is too many."""
-        self.thread = self.call = None
-        self._running = {}
-        kept = set(self._idle[:KEPT]) if self.verdict == S.FINISHED_ALL else ()
+        """Park the fibres, or end those that are in the middle of a thread, and what is too many."""
+        if self.verdict == S.FINISHED_ALL:
+            for fiber in self._idle:
+                fiber.switch()  # it comes back at once, for there is no next thread
+            room = KEPT - len(_parked.fibres)
+            _parked.fibres += self._all[:room]
+            self._all = self._all[room:]
         for fiber in self._all:
-            if fiber and fiber not in kept:
+            if fiber:
                 fiber.throw(leave)
-        self._all, self._idle = [], list(kept)
+        self.thread = self.call = self._hub = None
+        self._running, self._resident, self._idle, self._all = {}, [], [], []
 
     def _work(self):
         """Run threads from their beginning, for as long as the next one has not begun."""
@@ -167,9 +184,7 @@ class Machine:
             f = self._next
             if f < 0:
                 self.verdict = f
-                self._idle.append(me)
-                self._hub.switch()
-                continue
+                return
             running = self._running.get(f)
             if running is not None:
                 self._idle.append(me)
@@ -263,7 +278,7 @@ class Machine:
     @functools.cached_property
     def shadow(self):
         """What the checks know, made when the first launch is checked."""
-        self._request = memoryview(np.zeros(4, np.int64))
+        self._request = memoryview(np.zeros(access.PART + access.MOST_PARTS, np.int64))
         self._request_at = np.asarray(self._request).__array_interface__["data"][0]
         self._access = _routine(access.access_at)
         return shadow.Shadow(self.tables, sites=True)
@@ -272,13 +287,22 @@ class Machine:
         """Check an access before it happens; a fault ends the launch."""
         frame, at = sys._getframe(2), self.thread.at
         number = self._sites.get((id(frame.f_code), frame.f_lasti)) or self._site_of(frame)
-        address = array.address(index)
-        if address is None:
-            fault = self.shadow.examine(at, array.raw, index, kind, number)
-        else:
-            request = self._request
-            request[0], request[1], request[2], request[3] = at, address, array.what[kind], number
+        request = self._request
+        request[0], request[1], request[2], request[3] = at, array.table_at, kind, number  # in the order of `access`
+        try:
+            if type(index) is not tuple:
+                request[4], request[5] = 1, index
+            elif len(index) == 2:
+                request[4] = 2
+                request[5], request[6] = index
+            else:
+                request[4] = 3
+                request[5], request[6], request[7] = index
             fault = self._access(self._request_at)
+        except (TypeError, ValueError):  # a slice, or more of them
+            fault = access.NO_ELEMENT
+        if fault == access.NO_ELEMENT:
+            fault = self.shadow.examine(at, array.raw, index, kind, number)
         if fault:
             self.worker[S.ERROR_SITE] = number
             self.hand_over(S.RAISED)
