@@ -212,6 +212,9 @@ class Boolean(_integer("Boolean", 1, _int64, _METHODS)):
     def __abs__(self):
         return Int8(int(self))
 
+    def __format__(self, how):
+        return format(bool(self), how)
+
     def __repr__(self):
         return str(bool(self))
 

@@ -38,6 +38,7 @@ def _plain(value):
     """What is printed of a value."""
     if isinstance(value, tuple):
         return type(value)(*map(_plain, value)) if hasattr(value, "_fields") else tuple(map(_plain, value))
+    value = numbers.raw(value)
     return value.item() if isinstance(value, np.generic) and not value.dtype.names else value
 
 
