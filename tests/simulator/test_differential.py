@@ -11,7 +11,7 @@ from kernels.testing import assert_equal_bits, programs, strategies
 
 # A program takes half a second to compile for the CPU. 300 large ones: `python -m kernels.testing.programs`.
 CHOSEN = os.environ.get("KERNELS_DIFFERENTIAL_EXAMPLES")
-EXAMPLES = int(CHOSEN or 20)
+EXAMPLES = int(CHOSEN or 40)
 # To shrink a difference takes hundreds of compilations, so it is done on request.
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, *([Phase.shrink] if CHOSEN else [])]
 bounded = settings(max_examples=EXAMPLES, phases=PHASES)

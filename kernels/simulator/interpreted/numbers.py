@@ -27,6 +27,7 @@ ISA, cvt, for floats out of an integer's range.
 import builtins
 import dis
 import functools
+import itertools
 import math
 import operator
 import types
@@ -695,9 +696,9 @@ def strong(function):
     asks the function ``__import__`` among the built-in names. No other instruction moves, so lines, jumps and what a
     debugger sees stay as they are.
 
-    Plainer ways that were tried or thought through: numbers of our own in place of ``np.int64`` and ``np.float64``
-    cost a call of Python for every operation, not just for these; the syntax tree is there only where the source is,
-    and unchanged since it was loaded.
+    Plainer ways: floats and integers of our own type take 400 ns for a sum that takes NumPy's 40, here a power takes
+    200 instead of 70 and a comparison that is kept 130 instead of 25, and nothing else takes longer. To rewrite the
+    syntax tree needs the source, unchanged since it was loaded; to insert calls into the code moves all jumps.
 
     The function's globals must be a dictionary of its own: their built-in names become `NAMESPACE`.
     """
@@ -736,7 +737,7 @@ def _special(code):
         if this.opname in ("BINARY_POWER", "INPLACE_POWER") or this.argrepr in ("**", "**="):
             symbol = "**"
         elif this.opname == "COMPARE_OP":
-            user = next(i for i in listed[k + 1 :] if i.opname != "EXTENDED_ARG")
+            user = next(i for i in itertools.islice(listed, k + 1, None) if i.opname != "EXTENDED_ARG")
             symbol = None if user.opname.startswith(_TESTS) else this.argval
         if symbol:
             yield this.offset, listed[k + 1].offset, symbol
