@@ -72,7 +72,10 @@ class Array:
 
     def __getitem__(self, index):
         found = self.raw[index]
-        return found if type(found) is self._plain else self._found(found, index)
+        kind = type(found)
+        if kind is self._plain:
+            return found
+        return self._load(found) if kind is self._native else self._found(found, index)
 
     def __setitem__(self, index, value):
         if type(value) in self._direct:
@@ -81,9 +84,7 @@ class Array:
             self._store(index, value)
 
     def _found(self, found, index):
-        """What NumPy found at an index, as a value of a kernel."""
-        if type(found) is self._native:
-            return self._load(found)
+        """What NumPy found at an index, where that is no number."""
         if isinstance(found, np.ndarray):
             return self._view(found)
         return Record(self, index) if self.raw.dtype.names else found
@@ -184,7 +185,10 @@ class Watched(Array):
     def __getitem__(self, index):
         self._watch(self, index, S.READ)
         found = self.raw[index]
-        return found if type(found) is self._plain else self._found(found, index)
+        kind = type(found)
+        if kind is self._plain:
+            return found
+        return self._load(found) if kind is self._native else self._found(found, index)
 
     def __setitem__(self, index, value):
         self._watch(self, index, S.WRITE)
