@@ -334,7 +334,7 @@ def schedules():
     >>> @cuda.jit
     ... def count(total):
     ...     cuda.atomic.add(total, 0, 1)
-    >>> @settings(max_examples=5)
+    >>> @settings(max_examples=5, deadline=None)
     ... @given(seed=st.schedules())
     ... def test_every_thread_is_counted_in_any_order(seed):
     ...     total = np.zeros(1, np.int64)
