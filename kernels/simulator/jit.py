@@ -14,7 +14,9 @@ from pathlib import Path
 from numba import njit
 
 #: The modules that routines are in, and what else they are made of.
-MODULES = ("memory", "scheduler", "shadow", "transfers", "compiled.loop", "compiled.signals")
+MODULES = (
+    "memory", "scheduler", "shadow", "transfers", "compiled.loop", "compiled.signals", "interpreted.access",
+)  # fmt: skip
 PARTS = ("jit", "state", "clocks", "compiled.fibers", *MODULES)
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False, "_nrt": False, "no_cfunc_wrapper": True,

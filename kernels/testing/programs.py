@@ -48,7 +48,7 @@ import re
 import sys
 import textwrap
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from importlib import import_module
 
 import numpy as np
@@ -144,16 +144,14 @@ class Program:
     def compile(self):
         """Return the kernel, with its source where `inspect` and tracebacks find it.
 
+        Programs of one source share a kernel, so that to try other data or schedules compiles nothing.
+
         Returns
         -------
         kernel
             What ``@cuda.jit`` made of it.
         """
-        filename = f"<program {hashlib.sha256(self.source.encode()).hexdigest()[:12]}>"
-        linecache.cache[filename] = (len(self.source), None, self.source.splitlines(keepends=True), filename)
-        namespace = {"__name__": "program"}
-        exec(compile(self.source, filename, "exec"), namespace)
-        return namespace["kernel"]
+        return _compiled(self.source)
 
     def arguments(self, rng):
         """Return new arrays of random values.
@@ -178,6 +176,15 @@ class Program:
             if k:
                 printer.break_()
             printer.text(line)
+
+
+@lru_cache(maxsize=64)
+def _compiled(source):
+    filename = f"<program {hashlib.sha256(source.encode()).hexdigest()[:12]}>"
+    linecache.cache[filename] = (len(source), None, source.splitlines(keepends=True), filename)
+    namespace = {"__name__": "program"}
+    exec(compile(source, filename, "exec"), namespace)
+    return namespace["kernel"]
 
 
 class _Writer:

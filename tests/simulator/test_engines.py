@@ -1,5 +1,6 @@
 """Small kernels, each of which means the same in both engines."""
 
+import dis
 import enum
 from collections import namedtuple
 
@@ -8,7 +9,8 @@ import pytest
 from numba import cuda, float32, float64, int32, njit, uint8
 from numba.core.errors import TypingError
 
-from kernels.simulator import install, installed, simulate, uninstall
+from kernels.simulator import DivergenceError, install, installed, simulate, uninstall
+from kernels.simulator.interpreted import runner
 
 ENGINES = ("compiled", "interpreted")
 
@@ -172,6 +174,44 @@ def test_an_atomic_takes_an_index_that_numba_makes_a_float(run):
     counts = np.zeros((1, 3), np.int32)
     run(kernel, 1, 8, counts, 3)
     np.testing.assert_array_equal(counts, [[3, 3, 2]])
+
+
+# --- places in a kernel -------------------------------------------------------------------------------------------
+
+
+def test_two_calls_of_a_barrier_on_one_line_are_two_places(run):
+    @cuda.jit
+    def kernel():
+        cuda.syncthreads() if cuda.threadIdx.x < 32 else cuda.syncthreads()  # noqa: RUF034  (two calls of one thing)
+
+    with pytest.raises(DivergenceError, match="different barriers"):
+        run(kernel, 1, 64)
+
+
+def test_a_call_of_a_barrier_is_one_place_for_all_threads_however_often_it_runs(run):
+    @cuda.jit
+    def kernel(out):
+        i = cuda.threadIdx.x
+        for _ in range(40):
+            if cuda.syncthreads_count(i < 7) == 7:
+                out[i] += 1
+
+    out = np.zeros(64)
+    for _ in range(3):
+        run(kernel, 1, 64, out)
+    np.testing.assert_array_equal(out, np.full(64, 120))
+
+
+@pytest.mark.parametrize("body", ["(x[0] > 1) + x[1] / x[0]", "x[0] ** x[1] > 1"])
+def test_calls_stay_where_they_are_when_operators_are_replaced(body):
+    names = {"cuda": cuda}
+    exec(f"def kernel(x, out):\n    out[0] = {body}\n    cuda.syncthreads(); cuda.syncthreads()", names)
+    interpreter = runner.Interpreter()
+    copy = interpreter._rebinder.function(names["kernel"])
+    original, ours = dis.get_instructions(names["kernel"]), dis.get_instructions(copy)
+    calls = [[i.offset for i in code if "CALL" in i.opname] for code in (original, ours)]
+    assert len(calls[0]) >= 2
+    assert calls[0] == calls[1]
 
 
 # --- what no CUDA target takes -----------------------------------------------------------------------------------

@@ -10,32 +10,56 @@ from numba.core.errors import TypingError
 from .. import compat, errors, functions, memory
 from .. import state as S
 from . import numbers
-from .arrays import Array, Type, dtype_of
+from .arrays import Array, Type, dtype_of, of
 from .twins import Words
 
 
-class Three:
-    """``threadIdx`` and ``blockIdx``: those of the thread that is running."""
+class ThreadIndex:
+    """``threadIdx`` of the thread that is running."""
 
-    __slots__ = ("_machine", "_name")
+    __slots__ = ("_machine",)
 
-    def __init__(self, machine, name):
-        self._machine, self._name = machine, name
+    def __init__(self, machine):
+        self._machine = machine
 
     @property
     def x(self):
-        return getattr(self._machine.thread, self._name).x
+        return self._machine.thread.threadIdx.x
 
     @property
     def y(self):
-        return getattr(self._machine.thread, self._name).y
+        return self._machine.thread.threadIdx.y
 
     @property
     def z(self):
-        return getattr(self._machine.thread, self._name).z
+        return self._machine.thread.threadIdx.z
 
     def __repr__(self):
-        return repr(getattr(self._machine.thread, self._name))
+        return repr(self._machine.thread.threadIdx)
+
+
+class BlockIndex:
+    """``blockIdx`` of the thread that is running."""
+
+    __slots__ = ("_machine",)
+
+    def __init__(self, machine):
+        self._machine = machine
+
+    @property
+    def x(self):
+        return self._machine.thread.blockIdx.x
+
+    @property
+    def y(self):
+        return self._machine.thread.blockIdx.y
+
+    @property
+    def z(self):
+        return self._machine.thread.blockIdx.z
+
+    def __repr__(self):
+        return repr(self._machine.thread.blockIdx)
 
 
 class Extent:
@@ -76,14 +100,16 @@ class Groups:
 
 
 def _shape(shape):
-    return tuple(map(int, shape)) if isinstance(shape, tuple) else (int(shape),)
+    return tuple([int(extent) for extent in shape]) if isinstance(shape, tuple) else (int(shape),)
 
 
 def _alignment(alignment):
-    if not isinstance(alignment, np.integer | None):
+    if alignment is None:
+        return 16
+    if not isinstance(alignment, np.integer):
         error = TypingError("RequireLiteralValue: alignment must be a constant integer")
         raise compat.error_of_cuda(error)
-    found = 16 if alignment is None else int(alignment)
+    found = int(alignment)
     if found <= 0 or found & (found - 1):
         raise ValueError("Alignment must be a positive power of two")
     return found
@@ -114,22 +140,34 @@ class Shared:
 
 def _watch_of_own(raw, name, initialized):
     """The checks of a thread's own array: its extent, and that what is read was written."""
-    written, start = np.full(raw.nbytes, initialized), raw.__array_interface__["data"][0]
+    written, begin = np.full(raw.nbytes, initialized), raw.__array_interface__["data"][0]
 
     def watch(array, index, kind):
-        parts = index if isinstance(index, tuple) else (index,)
-        for axis, (part, extent) in enumerate(zip(parts, array.raw.shape, strict=False)):
-            if not isinstance(part, slice) and part is not Ellipsis and not 0 <= part < extent:
-                text = f"index out of bounds: {part} along axis {axis} of {name}, which has {extent} elements there"
-                raise errors.OutOfBoundsError(text)
-        found = array.raw[(*parts, ...)]
-        at = found.__array_interface__["data"][0] - start
+        offset, size = array.offset(index), array.raw.itemsize
+        at = array.begin - begin
+        if offset is None:
+            found = _inside(array, index, name)
+            at, size = found.__array_interface__["data"][0] - begin, found.nbytes
+            if kind == S.READ and found.ndim:  # a view, read when it is used
+                return
+        else:
+            at += offset
         if kind != S.READ:
-            written[at : at + found.nbytes] = True
-        elif not found.ndim and not written[at : at + found.nbytes].all():
+            written[at : at + size] = True
+        elif not written[at : at + size].all():
             raise errors.UninitializedError(f"read of memory that nothing wrote: {name}, index {index}")
 
     return watch
+
+
+def _inside(array, index, name):
+    """What an index denotes, which must be inside the array."""
+    parts = index if isinstance(index, tuple) else (index,)
+    for axis, (part, extent) in enumerate(zip(parts, array.raw.shape, strict=False)):
+        if not isinstance(part, slice) and part is not Ellipsis and not 0 <= part < extent:
+            text = f"index out of bounds: {part} along axis {axis} of {name}, which has {extent} elements there"
+            raise errors.OutOfBoundsError(text)
+    return array.raw[(*parts, ...)]
 
 
 class Local:
@@ -143,7 +181,7 @@ class Local:
         size = int(np.prod(shape)) * dtype.itemsize
         raw = _aligned(np.empty(size + alignment, np.uint8), size, alignment).view(dtype).reshape(shape)
         raw.view(np.uint8).reshape(-1)[:] = memory.POISON
-        return Array(raw, "local", self._machine.watch and _watch_of_own(raw, "local memory", False))
+        return of(raw, "local", self._machine.watch and _watch_of_own(raw, "local memory", False))
 
 
 class Constant:
@@ -155,7 +193,7 @@ class Constant:
     def array_like(self, array):
         raw = np.array(array.raw if isinstance(array, Array) else array)
         raw.flags.writeable = False
-        return Array(raw, "constant", self._machine.watch and _watch_of_own(raw, "constant memory", True))
+        return of(raw, "constant", self._machine.watch and _watch_of_own(raw, "constant memory", True))
 
 
 class Atomic:
@@ -258,7 +296,7 @@ class Module:
 
     def __init__(self, machine):
         self._machine = machine
-        self.threadIdx, self.blockIdx = Three(machine, "threadIdx"), Three(machine, "blockIdx")
+        self.threadIdx, self.blockIdx = ThreadIndex(machine), BlockIndex(machine)
         self.blockDim, self.gridDim = Extent(machine, "blockDim"), Extent(machine, "gridDim")
         self.shared, self.local, self.const = Shared(machine), Local(machine), Constant(machine)
         self.atomic, self.cg, self.twins = Atomic(machine), Groups(machine), Words(machine)
@@ -269,13 +307,13 @@ class Module:
         return self._machine.thread.lane
 
     def grid(self, ndim):
-        thread, size = self._machine.thread, self._machine.blockDim
-        b, t = thread.blockIdx, thread.threadIdx
-        x = b.x * size.x + t.x
+        thread = self._machine.thread
+        start, place = thread.start, thread.threadIdx
+        x = start.x + place.x
         if ndim == 1:
             return x
-        y = b.y * size.y + t.y
-        return (x, y) if ndim == 2 else (x, y, b.z * size.z + t.z)
+        y = start.y + place.y
+        return (x, y) if ndim == 2 else (x, y, start.z + place.z)
 
     def gridsize(self, ndim):
         size, count = self._machine.blockDim, self._machine.gridDim
@@ -347,13 +385,13 @@ class Module:
         return int(self._warp(op, mask, int(bool(predicate)))[S.RESULT])
 
     def all_sync(self, mask, predicate):
-        return np.bool_(self._ask(S.ALL, mask, predicate))
+        return numbers.boolean(self._ask(S.ALL, mask, predicate))
 
     def any_sync(self, mask, predicate):
-        return np.bool_(self._ask(S.ANY, mask, predicate))
+        return numbers.boolean(self._ask(S.ANY, mask, predicate))
 
     def eq_sync(self, mask, predicate):
-        return np.bool_(self._ask(S.EQUAL, mask, predicate))
+        return numbers.boolean(self._ask(S.EQUAL, mask, predicate))
 
     def ballot_sync(self, mask, predicate):
         return numbers.cast(np.dtype(np.int32), self._ask(S.BALLOT, mask, predicate))
@@ -363,7 +401,7 @@ class Module:
 
     def match_all_sync(self, mask, value):
         row = self._warp(S.MATCH_ALL, mask, _bits(value)[0])
-        return numbers.cast(np.dtype(np.int32), int(row[S.RESULT])), np.bool_(row[S.EXTRA])
+        return numbers.cast(np.dtype(np.int32), int(row[S.RESULT])), numbers.boolean(row[S.EXTRA])
 
     def syncwarp(self, mask=S.FULL):
         self._warp(S.SYNC, mask, 0)

@@ -6,15 +6,31 @@ as compiled ones do, so that a seed gives the same schedule.
 """
 
 import contextvars
+import ctypes
 import functools
 import math
 import sys
+import threading
 
 import numpy as np
 
 from .. import memory, reports, scheduler, shadow, transfers
 from .. import state as S
-from .arrays import Array
+from . import access
+from .arrays import of
+
+#: Fibres that launches leave to the next: as many as a block may have threads. To start and to end one takes 15 us.
+KEPT = 1024
+
+
+class _Parked(threading.local):
+    """Fibres that have no work; greenlets stay in the thread of the host that made them."""
+
+    def __init__(self):
+        self.fibres = []
+
+
+_parked = _Parked()
 
 
 def _greenlet():
@@ -25,10 +41,34 @@ def _greenlet():
     return greenlet
 
 
-class Thread:
-    """A CUDA thread: its row of the table, where it is, and what runs it."""
+def _routine(routine):
+    """A routine that keeps the interpreter's lock, as short ones may: to let go of it takes a third of a call."""
+    return ctypes.PYFUNCTYPE(ctypes.c_int64, *[ctypes.c_int64] * len(routine.arguments))(routine.address)
 
-    __slots__ = ("block", "blockIdx", "fiber", "lane", "row", "site", "threadIdx")
+
+def _serve(work):
+    """What a fibre does: one launch after the other. While it waits it holds nothing, for no collector would see it."""
+    current = _greenlet().getcurrent
+    while True:
+        work()
+        work = None
+        work = current().parent.switch()
+
+
+class Thread:
+    """A CUDA thread: its row of the table and the row's address, where it is, its block, and what runs it."""
+
+    __slots__ = ("arrays", "at", "block", "blockIdx", "fiber", "lane", "row", "start", "threadIdx")
+
+
+class Block:
+    """A resident block: its number and place, the place of its first thread in the grid, and its shared arrays."""
+
+    __slots__ = ("arrays", "number", "place", "start")
+
+    def __init__(self, number, place, size):
+        self.number, self.place, self.arrays = number, place, {}
+        self.start = Place(place.x * size.x, place.y * size.y, place.z * size.z)
 
 
 class Place:
@@ -59,13 +99,13 @@ class Machine:
         for column, table in ((S.BLOCKS_AT, self.blocks), (S.WARPS_AT, self.warps), (S.THREADS_AT, self.threads)):
             self.worker[column] = table.__array_interface__["data"][0]
         self._here = int(self.worker.__array_interface__["data"][0])
-        self._following = scheduler.following_at.ctypes
+        self._following = _routine(scheduler.following_at)
         self.worker[S.SHARED_STRIDE] = S.SLOT_BYTES
         self.threads[:, S.WORKER] = 0
         self._address = int(self.threads.__array_interface__["data"][0])
         self.agent = transfers.Agent(self.tables)
-        self._sites, self._lines, self._rows = {}, {}, {}
-        self._places = None
+        self._sites, self._lines, self._codes = {}, {}, {}
+        self._shape, self._rows = None, {}
         self.thread = self.watch = None
 
     # --- a launch -------------------------------------------------------------------------------------------
@@ -85,7 +125,7 @@ class Machine:
             Arguments and what they are called.
         """
         greenlet = _greenlet()
-        self._switch_to_new, self._current = greenlet.greenlet, greenlet.getcurrent
+        self._greenlet, self._current = greenlet.greenlet, greenlet.getcurrent
         if self.worker[S.TRANSFERS]:
             self.agent.begin()
             self.shadow.forget()
@@ -101,21 +141,19 @@ class Machine:
         if checks:
             self.shadow.begin(arrays, checks)
         self.call, self.error, self.verdict = call, None, 0
-        self.blockDim, self.gridDim = Place(*block), Place(*grid)
-        self.grid, self.block = grid, block
-        width, height, _ = block
-        if self._places is None or self._places_block != block:
-            self._places_block = block
-            self._places = [Place(i % width, i // width % height, i // (width * height)) for i in range(np.prod(block))]
-        self._places_of_blocks = {}
-        self._running, self._idle, self._all, self._arrays = {}, [], [], {}
+        self.blockDim, self.gridDim, self.grid = Place(*block), Place(*grid), grid
+        if self._shape != block:
+            self._shape, self._rows = block, {}
+        self._running, self._resident, self._idle, self._all = {}, [None] * slots, [], []
         self._hub = greenlet.getcurrent()
-        self._next = self._following(self._here)
         context = contextvars.copy_context()
-        while not self.verdict:
-            fiber = self._idle.pop() if self._idle else self._new(context)
-            fiber.switch()
+        self._next = self._following(self._here)
         try:
+            while not self.verdict:
+                if self._idle:
+                    self._idle.pop().switch()
+                else:
+                    self._new(context).switch(self._work)
             if self.error is None and self.verdict != S.FINISHED_ALL:
                 raise reports.fault(self, self.verdict)
             if self.error is not None:
@@ -124,17 +162,24 @@ class Machine:
             self._end(greenlet.GreenletExit)
 
     def _new(self, context):
-        fiber = self._switch_to_new(self._work, self._hub)
-        fiber.gr_context = context.copy()
+        fiber = _parked.fibres.pop() if _parked.fibres else self._greenlet(_serve)
+        fiber.gr_context, fiber.parent = context.copy(), self._hub
         self._all.append(fiber)
         return fiber
 
     def _end(self, leave):
-        self.thread = None
+        """Park the fibres, or end those that are in the middle of a thread, and what is too many."""
+        if self.verdict == S.FINISHED_ALL:
+            for fiber in self._idle:
+                fiber.switch()  # it comes back at once, for there is no next thread
+            room = KEPT - len(_parked.fibres)
+            _parked.fibres += self._all[:room]
+            self._all = self._all[room:]
         for fiber in self._all:
             if fiber:
                 fiber.throw(leave)
-        self._all, self._idle = [], []
+        self.thread = self.call = self._hub = None
+        self._running, self._resident, self._idle, self._all = {}, [], [], []
 
     def _work(self):
         """Run threads from their beginning, for as long as the next one has not begun."""
@@ -143,15 +188,14 @@ class Machine:
             f = self._next
             if f < 0:
                 self.verdict = f
-                self._hub.switch()
                 return
             running = self._running.get(f)
             if running is not None:
                 self._idle.append(me)
-                self._activate(running)
+                self.thread = running
                 running.fiber.switch()
                 continue
-            self._running[f] = self._activate(self._begin(f, me))
+            self.thread = self._running[f] = thread = self._begin(f, me)
             try:
                 self.call()
             except BaseException as error:
@@ -161,27 +205,30 @@ class Machine:
                 self._hub.switch()
                 return
             del self._running[f]
-            self.thread.row[S.KIND] = S.DONE
+            thread.row[S.KIND] = S.DONE
             self._next = self._following(self._here)
 
     def _begin(self, f, fiber):
         thread = Thread()
-        row = self._rows.get(f)
-        if row is None:
-            row = self._rows[f] = memoryview(self.threads[f])
-        thread.row, thread.fiber, thread.site = row, fiber, None
-        linear, number = row[S.LINEAR], row[S.BLOCK]
-        thread.threadIdx = self._places[linear]
-        if number not in self._places_of_blocks:
+        thread.fiber = fiber
+        thread.row, thread.at, thread.threadIdx, thread.lane, slot = self._rows.get(f) or self._row(f)
+        number = thread.block = thread.row[S.BLOCK]
+        block = self._resident[slot]
+        if block is None or block.number != number:
             width, height, _ = self.grid
-            self._places_of_blocks[number] = Place(number % width, number // width % height, number // (width * height))
-        thread.blockIdx = self._places_of_blocks[number]
-        thread.lane, thread.block = np.int64(linear & 31), number
+            place = Place(number % width, number // width % height, number // (width * height))
+            block = self._resident[slot] = Block(number, place, self.blockDim)
+        thread.blockIdx, thread.start, thread.arrays = block.place, block.start, block.arrays
         return thread
 
-    def _activate(self, thread):
-        self.thread = thread
-        return thread
+    def _row(self, f):
+        """What is the same for all threads that have a row: found once while blocks keep their shape."""
+        slot, linear = divmod(f, int(self.worker[S.STRIDE]))
+        width, height, _ = self._shape
+        place = Place(linear % width, linear // width % height, linear // (width * height))
+        at = self._address + f * 8 * S.THREAD_WORDS
+        self._rows[f] = memoryview(self.threads[f]), at, place, np.int64(linear & 31), slot
+        return self._rows[f]
 
     # --- what a thread asks for -----------------------------------------------------------------------------
 
@@ -213,24 +260,22 @@ class Machine:
             self.hand_over(S.AT_POINT)
 
     def site(self, depth=2):
-        """A number for the place in the kernel that called."""
-        return self._site_of(sys._getframe(depth))
+        """A number for the place in the kernel that called: one call in its code, whichever thread makes it."""
+        frame = sys._getframe(depth)
+        return self._sites.get((id(frame.f_code), frame.f_lasti)) or self._site_of(frame)
 
     def shared_array(self, site, shape, dtype):
         """The block's array of a place, made by the first of its threads."""
-        key = self.thread.block, site, shape, dtype
-        if key not in self._arrays:
-            where = self._address + self._fibre(self.thread) * 8 * S.THREAD_WORDS
-            address = memory.place.ctypes(where, site, math.prod(shape) * dtype.itemsize)
+        key = site, shape, dtype
+        found = self.thread.arrays.get(key)
+        if found is None:
+            address = memory.place.ctypes(self.thread.at, site, math.prod(shape) * dtype.itemsize)
             if address == 0:
                 self.hand_over(S.RAISED)
             if site == S.DYNAMIC_SITE:
                 shape = int(self.worker[S.DYNAMIC]) // dtype.itemsize
-            self._arrays[key] = Array(memory.view(address, shape, dtype), "shared", self.watch)
-        return self._arrays[key]
-
-    def _fibre(self, thread):
-        return int(thread.row[S.SLOT]) * int(self.worker[S.STRIDE]) + int(thread.row[S.LINEAR])
+            found = self.thread.arrays[key] = of(memory.view(address, shape, dtype), "shared", self.watch)
+        return found
 
     @functools.cached_property
     def mail(self):
@@ -242,27 +287,46 @@ class Machine:
     @functools.cached_property
     def shadow(self):
         """What the checks know, made when the first launch is checked."""
+        self._request = memoryview(np.zeros(access.PART + access.MOST_PARTS, np.int64))
+        self._request_at = np.asarray(self._request).__array_interface__["data"][0]
+        self._access = _routine(access.access_at)
         return shadow.Shadow(self.tables, sites=True)
 
     def examine(self, array, index, kind):
         """Check an access before it happens; a fault ends the launch."""
-        number = self._site_of(sys._getframe(2))
-        at = self._address + self._fibre(self.thread) * 8 * S.THREAD_WORDS
-        if self.shadow.examine(at, array.raw, index, kind, number):
+        frame, at = sys._getframe(2), self.thread.at
+        number = self._sites.get((id(frame.f_code), frame.f_lasti)) or self._site_of(frame)
+        request = self._request
+        request[0], request[1], request[2], request[3] = at, array.table_at, kind, number  # in the order of `access`
+        try:
+            if type(index) is not tuple:
+                request[4], request[5] = 1, index
+            elif len(index) == 2:
+                request[4] = 2
+                request[5], request[6] = index
+            else:
+                request[4] = 3
+                request[5], request[6], request[7] = index
+            fault = self._access(self._request_at)
+        except (TypeError, ValueError):  # a slice, or more of them
+            fault = access.NO_ELEMENT
+        if fault == access.NO_ELEMENT:
+            fault = self.shadow.examine(at, array.raw, index, kind, number)
+        if fault:
             self.worker[S.ERROR_SITE] = number
             self.hand_over(S.RAISED)
 
     def fence(self, of_device):
         """A fence of the running thread."""
         if self.worker[S.SHADOW]:
-            at = self._address + self._fibre(self.thread) * 8 * S.THREAD_WORDS
-            shadow.access.ctypes(at, 0, int(of_device), S.FENCE, 0)
+            shadow.access.ctypes(self.thread.at, 0, int(of_device), S.FENCE, 0)
 
     def _site_of(self, frame):
         while reports.ours(frame):
             frame = frame.f_back
-        key = frame.f_code, frame.f_lasti
+        key = id(frame.f_code), frame.f_lasti
         if key not in self._sites:
+            self._codes[key[0]] = frame.f_code  # so that no other code ever has its id
             self._sites[key] = len(self._sites) + 1
             self._lines[self._sites[key]] = reports.line(frame)
         return self._sites[key]

@@ -9,13 +9,14 @@ int64                  ``np.int64``: literals, indices and the result of all ari
 int8, int16, int32     `Int8`, `Int16`, `Int32`: an ``np.int64`` that knows its width, until something is computed
 uint8 ... uint64       `Uint8` ... `Uint64`: an ``np.uint64`` whose operators are Numba's: 64 bits, signed where one
                        operand is; NumPy would give float64
-boolean                ``np.bool_``
-float16 ... complex    NumPy's
+boolean                `Boolean`: an ``np.int64`` that is 0 or 1, whose sums are int64; NumPy's would be boolean
+complex                `Complex64`, `Complex128`: NumPy's, with the quotients and powers of CPython, which Numba has
+float16 ... float64    NumPy's
 =====================  ==============================================================================================
 
 Left as NumPy has them: the quotient -2**63 // -1, where Numba says 0; the type of // and % of two float16, which Numba
-makes float32; arithmetic of two booleans that were loaded or returned, not compared, in the same function; complex
-powers of infinity.
+makes float32; complex powers of infinity; arithmetic of two booleans that are both results of ``not``, which is
+Python's integer.
 
 Nothing here raises, as nothing does on a device; the caller holds ``np.errstate(all="ignore")``.
 
@@ -63,7 +64,7 @@ def _meet(own, other):
     if kind is _SINGLE:
         return float(own), other if own.narrow else _DOUBLED[type(other)](other)
     if kind is _HALF:  # which holds an int8
-        return float(own), other if type(own) is Int8 else (np.float32 if own.narrow else _float64)(other)
+        return float(own), other if type(own) in (Int8, Boolean) else (np.float32 if own.narrow else _float64)(other)
     return NotImplemented, NotImplemented
 
 
@@ -95,16 +96,14 @@ def _comparison(operation):
         kind = _KINDS.get(type(other))
         if kind is _SIGNED or kind is _UNSIGNED:
             x, y = int(self), int(other)
-            if kind is not _KINDS[type(self)] and Uint64 in (type(self), type(other)) and type(other) is not np.bool_:
+            kinds = {type(self), type(other)}
+            if kind is not _KINDS[type(self)] and Uint64 in kinds and not kinds & BOOLEANS:
                 x, y = float(x), float(y)  # Numba compares uint64 with signed integers as float64
-            return _TRUE if operation(x, y) else _FALSE
+            return TRUE if operation(x, y) else FALSE
         x, y = _meet(self, other)
         return NotImplemented if x is NotImplemented else operation(x, y)
 
     return compare
-
-
-_TRUE, _FALSE = np.bool_(True), np.bool_(False)
 
 
 def _shift_left(self, other):
@@ -154,7 +153,7 @@ def _integer(name, width, base, methods):
         __slots__ = ()
         bits = width
         #: Whether arithmetic with a float32 stays in float32.
-        narrow = width == 8 or (signed and width == 16)
+        narrow = width <= 8 or (signed and width == 16)
 
         def __neg__(self):
             return self.word(_wrapped(-int(self), width, signed))
@@ -188,13 +187,97 @@ for _type in (Int8, Int16, Int32):
 for _type in (Uint8, Uint16, Uint32, Uint64):
     _type.word = Uint64
 
-_OWN_SIGNED = {Int8, Int16, int, bool}
-_KINDS = dict.fromkeys((_int64, Int8, Int16, Int32, np.bool_, int, bool), _SIGNED)
+
+def _logical(name):
+    operation = getattr(operator, name)
+
+    def operate(self, other):
+        found = operation(int(self), int(other)) if type(other) in BOOLEANS else None
+        return _METHODS[f"__{name.rstrip('_')}__"](self, other) if found is None else TRUE if found else FALSE
+
+    return operate
+
+
+class Boolean(_integer("Boolean", 1, _int64, _METHODS)):
+    """A boolean: an integer in arithmetic, as Numba and C have it."""
+
+    __slots__ = ()
+    word = _int64
+    __and__ = __rand__ = _logical("and_")
+    __or__ = __ror__ = _logical("or_")
+    __xor__ = __rxor__ = _logical("xor")
+
+    def __invert__(self):
+        return FALSE if self else TRUE
+
+    def __abs__(self):
+        return Int8(int(self))
+
+    def __format__(self, how):
+        return format(bool(self), how)
+
+    def __repr__(self):
+        return str(bool(self))
+
+    __str__ = __repr__
+
+
+TRUE, FALSE = Boolean(1), Boolean(0)
+#: What a boolean may be: that of kernels, one that NumPy has just compared, and one that Python's ``not`` has made.
+BOOLEANS = {Boolean, np.bool_, bool}
+
+
+def boolean(value):
+    """Whether a value is true."""
+    return TRUE if value else FALSE
+
+
+_OWN_SIGNED = {Int8, Int16, Boolean, int, bool}
+_KINDS = dict.fromkeys((_int64, Int8, Int16, Int32, Boolean, np.bool_, int, bool), _SIGNED)
 _KINDS.update(dict.fromkeys((Uint8, Uint16, Uint32, Uint64), _UNSIGNED))
-_KINDS.update(dict.fromkeys((np.float32, np.complex64), _SINGLE))
+
+# --- complex numbers -----------------------------------------------------------------------------------------------
+
+
+def _complex_type(name, base):
+    """A type of complex numbers."""
+
+    class Complex(base):
+        __slots__ = ()
+        __array_priority__ = 900.0  # integers decide for themselves
+
+        def __truediv__(self, other):
+            return divide(self, other)
+
+        def __rtruediv__(self, other):
+            return divide(other, self)
+
+        def __pow__(self, other, modulus=None):
+            return power(self, other)
+
+        def __rpow__(self, other, modulus=None):
+            return power(other, self)
+
+    def kept(native):
+        def method(*operands):
+            return typed(native(*operands))
+
+        return method
+
+    for method in ("add", "radd", "sub", "rsub", "mul", "rmul", "neg", "pos"):
+        setattr(Complex, f"__{method}__", kept(getattr(base, f"__{method}__")))
+    Complex.conjugate = Complex.conj = kept(base.conjugate)
+    Complex.__name__ = Complex.__qualname__ = name
+    Complex.__doc__ = f"A complex number of {base().nbytes * 8} bits."
+    return Complex
+
+
+Complex64, Complex128 = _complex_type("Complex64", np.complex64), _complex_type("Complex128", np.complex128)
+
+_KINDS.update(dict.fromkeys((np.float32, np.complex64, Complex64), _SINGLE))
 _KINDS[np.float16] = _HALF
-_KINDS.update(dict.fromkeys((np.float64, np.complex128, float, complex), _DOUBLE))
-_DOUBLED = {np.float16: np.float64, np.float32: np.float64, np.complex64: np.complex128}
+_KINDS.update(dict.fromkeys((np.float64, np.complex128, Complex128, float, complex), _DOUBLE))
+_DOUBLED = {np.float16: np.float64, np.float32: np.float64, np.complex64: Complex128, Complex64: Complex128}
 
 # --- conversions ---------------------------------------------------------------------------------------------------
 
@@ -207,6 +290,7 @@ _INTEGERS = {
 }  # fmt: skip
 _DTYPES = {own: dtype for dtype, own in _INTEGERS.items()}
 _DTYPES |= {int: np.dtype(np.int64), float: np.dtype(np.float64), bool: np.dtype(np.bool_), _uint64: np.dtype(_uint64)}
+_DTYPES |= {Boolean: np.dtype(np.bool_), Complex64: np.dtype("F"), Complex128: np.dtype("D"), complex: np.dtype("D")}
 
 
 def dtype_of(value):
@@ -217,12 +301,19 @@ def dtype_of(value):
 
 def raw(value):
     """The value as NumPy's plain scalar of its dtype."""
-    dtype = _RAW.get(type(value))
-    return value if dtype is None else dtype(int(value))
+    native = _RAW.get(type(value))
+    return value if native is None else native(value)
 
 
-_RAW = {own: dtype.type for own, dtype in _DTYPES.items() if own not in (float, bool, _int64, _uint64)}
-_RAW[bool] = np.bool_
+def _raw_integer(native):
+    return lambda value: native(int(value))
+
+
+_RAW = {
+    own: dtype.type if dtype.kind == "c" else _raw_integer(dtype.type)
+    for own, dtype in _DTYPES.items()
+    if own not in (float, _int64, _uint64)
+}
 
 
 def typed(value):
@@ -240,11 +331,19 @@ def loader(dtype):
 
 
 def _load(own):
-    return lambda value: own(int(value))
+    few = {number: own(number) for number in range(256)}  # to make one takes 200 ns
+
+    def load(value):
+        number = operator.index(value)
+        found = few.get(number)
+        return own(number) if found is None else found
+
+    return load
 
 
 _LOADERS = {dtype.type: _load(own) for dtype, own in _INTEGERS.items() if own is not _int64}
-_LOADERS |= {int: _int64, float: _float64, bool: np.bool_, complex: np.complex128}
+_LOADERS |= {int: _int64, float: _float64, bool: boolean, np.bool_: boolean}
+_LOADERS |= {np.complex64: Complex64, np.complex128: Complex128, complex: Complex128}
 
 
 def _truncated(value, width, signed):
@@ -257,18 +356,25 @@ def _truncated(value, width, signed):
     return min(max(int(value), low), high)
 
 
-def _caster(own, width, signed):
+def _narrower(width, signed):
+    """What a value is as an integer of a width, as Python's int."""
+    low, high = (-(1 << (width - 1)), (1 << (width - 1)) - 1) if signed else (0, (1 << width) - 1)
+
     def convert(value):
-        if type(value) is own:
-            return value
-        if type(value) is not _int64 and isinstance(value, (np.floating, float)):
+        if type(value) is _int64:
+            number = operator.index(value)
+        elif isinstance(value, (np.floating, float)):
             # A byte is converted through 16 bits, for PTX has no smaller register.
             number = _truncated(value, max(width, 16), signed)
         else:
             number = int(value)
-        return own(_wrapped(number, width, signed))
+        return number if low <= number <= high else _wrapped(number, width, signed)
 
     return convert
+
+
+def _caster(own, narrow):
+    return lambda value: value if type(value) is own else own(narrow(value))
 
 
 def _plain(native):
@@ -278,8 +384,10 @@ def _plain(native):
     return convert
 
 
-_CASTS = {dtype: _caster(own, dtype.itemsize * 8, dtype.kind == "i") for dtype, own in _INTEGERS.items()}
-_CASTS |= {np.dtype(letter): _plain(np.dtype(letter).type) for letter in "?efdFD"}
+_NARROWER = {dtype: _narrower(dtype.itemsize * 8, dtype.kind == "i") for dtype in _INTEGERS}
+_CASTS = {dtype: _caster(own, _NARROWER[dtype]) for dtype, own in _INTEGERS.items()}
+_CASTS |= {np.dtype(letter): _plain(np.dtype(letter).type) for letter in "efd"}
+_CASTS |= {np.dtype(np.bool_): boolean, np.dtype("F"): _plain(Complex64), np.dtype("D"): _plain(Complex128)}
 
 
 def cast(dtype, value):
@@ -299,9 +407,12 @@ def caster(dtype):
     return _CASTS.get(np.dtype(dtype), lambda value: value)
 
 
-# --- operators that NumPy's types have otherwise -------------------------------------------------------------------
+def storer(dtype):
+    """A function that makes any value what NumPy stores in an array of a dtype as C does."""
+    return _NARROWER.get(dtype) or (lambda value: raw(cast(dtype, value)))
 
-_COMPLEX = {np.complex64, np.complex128, complex}
+
+# --- operators that NumPy's types have otherwise -------------------------------------------------------------------
 
 
 def power(base, exponent):
@@ -321,7 +432,10 @@ def power(base, exponent):
 
 def _number(value):
     """Python's numbers as NumPy's."""
-    return typed(value) if type(value) in (int, float, bool, complex) else value
+    return typed(value) if type(value) in _PLAIN else value
+
+
+_PLAIN = {int, float, bool, complex, np.bool_, np.complex64, np.complex128}
 
 
 def _power_of_float(base, count):
@@ -357,12 +471,12 @@ def _power_of_integer(base, exponent):
 
 def _like(value, other):
     """`value` in the type that arithmetic of the two has, one of them an integer, the other a float or complex."""
-    integer, real = (value, other) if isinstance(value, np.integer | np.bool_) else (other, value)
-    if isinstance(integer, np.integer | np.bool_):
-        stays = isinstance(integer, np.bool_) or getattr(integer, "narrow", False)
-        kind = type(real) if stays else _DOUBLED.get(type(real), type(real))
+    integer, real = (value, other) if isinstance(value, np.integer) else (other, value)
+    if isinstance(integer, np.integer):
+        kind = type(real) if getattr(integer, "narrow", False) else _DOUBLED.get(type(real), type(real))
     else:
-        kind = np.result_type(value, other).type
+        kind = np.result_type(dtype_of(value), dtype_of(other)).type
+        kind = _LOADERS.get(kind, kind)
     return kind(value if isinstance(value, np.inexact) else int(value))
 
 
@@ -391,9 +505,7 @@ def _polar_power(a, b):
 
 
 def divide(a, b):
-    """``a / b``: of complex numbers, by CPython's algorithm, as Numba does."""
-    if type(a) not in _COMPLEX and type(b) not in _COMPLEX:
-        return a / b
+    """``a / b`` of complex numbers, by CPython's algorithm, as Numba does."""
     a, b = _number(a), _number(b)
     a, b = _like(a, b), _like(b, a)
     kind, x, y, c, d = type(a), a.real, a.imag, b.real, b.imag
@@ -411,8 +523,8 @@ def divide(a, b):
 def _divmod(a, b):
     a, b = _number(a), _number(b)
     unsigned = isinstance(a, _uint64), isinstance(b, _uint64)
-    if any(unsigned) and all(isinstance(v, np.integer | np.bool_) for v in (a, b)):
-        if all(unsigned) or isinstance(a, np.bool_) or isinstance(b, np.bool_):
+    if any(unsigned) and all(isinstance(v, np.integer) for v in (a, b)):
+        if all(unsigned) or isinstance(a, Boolean) or isinstance(b, Boolean):
             a, b = _as_unsigned(a), _as_unsigned(b)
         elif type(a) is Uint64 or type(b) is Uint64:
             a, b = _float64(int(a)), _float64(int(b))
@@ -421,25 +533,6 @@ def _divmod(a, b):
 
 _as_unsigned = _CASTS[np.dtype(_uint64)]
 
-
-def _of_booleans(operation):
-    def apply(a, b):
-        if isinstance(a, (np.bool_, bool)) and isinstance(b, (np.bool_, bool)):
-            a, b = _int64(a), _int64(b)
-        return operation(a, b)
-
-    return apply
-
-
-#: Operators by the symbols that `dis` shows; other than the first two, only for two booleans.
-_OPERATORS = {"**": power, "/": divide}
-_OPERATORS |= {
-    symbol: _of_booleans(operation)
-    for symbol, operation in {
-        "+": operator.add, "-": operator.sub, "*": operator.mul, "//": operator.floordiv, "%": operator.mod,
-        "<<": operator.lshift, ">>": operator.rshift,
-    }.items()
-}  # fmt: skip
 
 # --- built-in functions --------------------------------------------------------------------------------------------
 
@@ -451,6 +544,8 @@ _SMALL_32 = [Int32(i) for i in range(_FEW)]
 
 def _range(*arguments):
     """The integers of a loop: int64; int32 or uint64 where all arguments are."""
+    if len(arguments) == 1 and type(arguments[0]) is _int64 and 0 <= arguments[0] <= _FEW:
+        return _SMALL[: arguments[0]]
     kinds = {type(a) for a in arguments}
     start, stop, step = map(int, (0, *arguments, 1) if len(arguments) == 1 else (*arguments, 1)[:3])
     if kinds <= _UP_TO_32:
@@ -464,7 +559,7 @@ def _range(*arguments):
     return map(own, range(start, stop, step))
 
 
-_UP_TO_32 = {Int8, Int16, Int32, np.bool_}
+_UP_TO_32 = {Int8, Int16, Int32, Boolean}
 _OWN_UNSIGNED = {Uint8, Uint16, Uint32, Uint64}
 
 
@@ -476,7 +571,7 @@ def _int(value=0):
     value = _number(value)
     if isinstance(value, np.floating):
         return _CASTS[np.dtype(_int64)](value)
-    return _int64(value) if isinstance(value, np.bool_) else value
+    return _int64(int(value)) if type(value) is Boolean else value
 
 
 def _float(value=0.0):
@@ -485,17 +580,17 @@ def _float(value=0.0):
 
 def _complex(real=0.0, imag=None):
     if imag is None:
-        return np.complex64(real) if type(real) is np.float32 else np.complex128(real)
+        return Complex64(real) if type(real) is np.float32 else Complex128(real)
     single = type(real) is np.float32 and type(imag) is np.float32
-    return (np.complex64 if single else np.complex128)(complex(float(real), float(imag)))
+    return (Complex64 if single else Complex128)(complex(float(real), float(imag)))
 
 
 def _bool(value=False):
-    return np.bool_(bool(value))
+    return boolean(value)
 
 
 def _abs(value):
-    return Int8(value) if isinstance(value, (np.bool_, bool)) else abs(value)
+    return abs(_number(value))
 
 
 @functools.cache
@@ -510,7 +605,7 @@ def _round(value, digits=None):
         return _decimals()(raw(value), raw(digits))
     value = _number(value)
     if not isinstance(value, np.floating):
-        value = (np.float32 if isinstance(value, np.bool_) or getattr(value, "narrow", False) else _float64)(int(value))
+        value = (np.float32 if getattr(value, "narrow", False) else _float64)(int(value))
     return _CASTS[np.dtype(_int64)](np.rint(value))
 
 
@@ -549,7 +644,7 @@ _NATIVE = {_int64, Int32, np.float32, np.float64}
 def _sum(values, start=0):
     start = _number(start)
     for value in values:
-        start = _OPERATORS["+"](start, value)
+        start = start + _number(value)
     return start
 
 
@@ -574,7 +669,20 @@ def constant(value):
     return value if convert is None else convert(value)
 
 
-_CONSTANTS = {bool: np.bool_, float: _float64, complex: np.complex128}
+_CONSTANTS = {bool: boolean, float: _float64, complex: Complex128}
+
+
+def _keeping(compare):
+    return lambda a, b: TRUE if compare(a, b) else FALSE
+
+
+#: Operators that types cannot have, by their symbols.
+_OPERATORS = {"**": power} | {
+    symbol: _keeping(compare)
+    for symbol, compare in {
+        "<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge, "==": operator.eq, "!=": operator.ne,
+    }.items()
+}  # fmt: skip
 
 
 def _import_or_operate(name, globals=None, locals=None, fromlist=(), level=0):
@@ -591,10 +699,15 @@ NAMESPACE = {**vars(builtins), **BUILTINS, "__import__": _import_or_operate}
 def strong(function):
     """A copy of a function whose literals are values of a kernel and whose operators and built-ins are Numba's.
 
-    Three operators cannot be had from types, because NumPy's own scalars are on both sides: powers, quotients (of
-    complex numbers), and arithmetic of two booleans. Where they may be, the instruction of the operator is replaced
-    by the one other instruction that hands two values from the stack to a Python function and leaves its result
-    there: an import, for which Python asks the function ``__import__`` among the built-in names.
+    Two things cannot be had from types, because they are between NumPy's own scalars: powers, and comparisons whose
+    result is kept and not just tested, which are `Boolean` then. There the instruction is replaced by the one other
+    that hands two values from the stack to a Python function and leaves its result there: an import, for which Python
+    asks the function ``__import__`` among the built-in names. No other instruction moves, so lines, jumps and what a
+    debugger sees stay as they are.
+
+    Plainer ways: floats and integers of our own type take 400 ns for a sum that takes NumPy's 40, here a power takes
+    200 instead of 70 and a comparison that is kept 130 instead of 25, and nothing else takes longer. To rewrite the
+    syntax tree needs the source, unchanged since it was loaded; to insert calls into the code moves all jumps.
 
     The function's globals must be a dictionary of its own: their built-in names become `NAMESPACE`.
     """
@@ -616,44 +729,28 @@ def _strong_code(code):
     if len(names) > 256:
         return code.replace(co_consts=constants)
     instructions = bytearray(code.co_code)
-    for offset, symbol in _special(code):
-        instructions[offset : offset + 2] = dis.opmap["IMPORT_NAME"], names.index(symbol)
-        for cache in range(offset + 2, offset + 2 + 2 * _CACHES, 2):
-            instructions[cache : cache + 2] = dis.opmap["NOP"], 0
+    for offset, end, symbol in _special(code):
+        caches = (end - offset) // 2 - 1
+        instructions[offset:end] = bytes((dis.opmap["IMPORT_NAME"], names.index(symbol))) + _NOTHING * caches
     return code.replace(co_consts=constants, co_names=names, co_code=bytes(instructions))
 
 
-#: Python 3.10 has an instruction for each operator, and nothing behind it.
-_CACHES = 1 if "BINARY_OP" in dis.opmap else 0
-_INSTRUCTIONS = {
-    f"{kind}_{name}": symbol
-    for kind in ("BINARY", "INPLACE")
-    for name, symbol in {
-        "POWER": "**", "ADD": "+", "SUBTRACT": "-", "MULTIPLY": "*", "FLOOR_DIVIDE": "//", "MODULO": "%",
-        "LSHIFT": "<<", "RSHIFT": ">>", "TRUE_DIVIDE": "/",
-    }.items()
-}  # fmt: skip
+_NOTHING = bytes((dis.opmap["NOP"], 0))
 
 
 def _special(code):
-    """Where the operators are that NumPy's scalars have otherwise, with their symbols."""
+    """Where an instruction is to be replaced, where its room ends, and the symbol of its operator."""
     listed = list(dis.get_instructions(code))
-    flags = {_names(b)[0] for a, b in itertools.pairwise(listed) if _compares(a) and b.opname.startswith("STORE_FAST")}
-    for before, instruction in itertools.pairwise([None, *listed]):
-        symbol = _INSTRUCTIONS.get(instruction.opname)
-        if instruction.opname == "BINARY_OP":
-            symbol = instruction.argrepr.rstrip("=")
-        if symbol in ("**", "/") or (
-            symbol in _OPERATORS
-            and (_compares(before) or ("LOAD_FAST" in before.opname and _names(before)[-1] in flags))
-        ):
-            yield instruction.offset, symbol
+    for k, this in enumerate(listed[:-1]):
+        symbol = None
+        if this.opname in ("BINARY_POWER", "INPLACE_POWER") or this.argrepr in ("**", "**="):
+            symbol = "**"
+        elif this.opname == "COMPARE_OP":
+            user = next(i for i in itertools.islice(listed, k + 1, None) if i.opname != "EXTENDED_ARG")
+            symbol = None if user.opname.startswith(_TESTS) else this.argval
+        if symbol:
+            yield this.offset, listed[k + 1].offset, symbol
 
 
-def _names(instruction):
-    """The variables of an instruction, which in Python 3.13 may be two of them in one."""
-    return instruction.argval if isinstance(instruction.argval, tuple) else (instruction.argval,)
-
-
-def _compares(instruction):
-    return instruction.opname in ("COMPARE_OP", "UNARY_NOT")
+#: What takes a truth value from the stack.
+_TESTS = ("POP_JUMP", "TO_BOOL", "UNARY_NOT")

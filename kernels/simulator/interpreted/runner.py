@@ -1,5 +1,6 @@
 """A launch in the interpreted engine: the kernel's function rebound, its arguments wrapped."""
 
+import functools
 import math
 import types as python_types
 
@@ -10,7 +11,7 @@ from numba.core.dispatcher import Dispatcher
 
 from .. import compat, functions, memory, rebind, shadow
 from . import numbers, overloads
-from .arrays import Array, Type, argument, dtype_of
+from .arrays import Array, Type, argument, dtype_of, of
 from .cuda import Module, Names, of_kernels
 from .engine import Machine
 
@@ -28,7 +29,7 @@ def _ufunc(function):
         if not any(isinstance(value, Array) for value in values):
             return of_numbers(*values)
         found = function(*[v.raw if isinstance(v, Array) else numbers.raw(v) for v in values])
-        return Array(found) if isinstance(found, np.ndarray) else numbers.typed(found)
+        return of(found) if isinstance(found, np.ndarray) else numbers.typed(found)
 
     return call
 
@@ -37,6 +38,7 @@ def _plain(value):
     """What is printed of a value."""
     if isinstance(value, tuple):
         return type(value)(*map(_plain, value)) if hasattr(value, "_fields") else tuple(map(_plain, value))
+    value = numbers.raw(value)
     return value.item() if isinstance(value, np.generic) and not value.dtype.names else value
 
 
@@ -52,7 +54,7 @@ def _memory(order):
         if isinstance(pointer, Array):
             pointer, dtype = pointer.raw.__array_interface__["data"][0], dtype or Type(pointer.raw.dtype)
         found = memory.view(int(pointer), (math.prod(shape),), dtype_of(dtype))
-        return Array(found.reshape(shape, order=order))
+        return of(found.reshape(shape, order=order))
 
     return array
 
@@ -192,7 +194,7 @@ class Interpreter:
             given = [argument(value, name, self.machine.watch) for name, value in zip(names, arguments, strict=False)]
         with np.errstate(all="ignore", divide="raise" if chosen.debug else "ignore"):
             self.machine.run(
-                lambda: call(*given), grid, block, shared,
+                functools.partial(call, *given), grid, block, shared,
                 seed=chosen.seed, slots=chosen.resident, strict="convergence" in chosen.checks,
                 checks=checks, arrays=list(shadow.named(names, arguments)),
             )  # fmt: skip

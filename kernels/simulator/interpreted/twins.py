@@ -65,10 +65,7 @@ class Words:
         self.__dict__.update({name: self._transfer(op, count) for name, (op, count) in transfers.OPERATIONS.items()})
 
     def _fibre(self):
-        return self._machine._fibre(self._machine.thread)
-
-    def _row(self):
-        return self._machine._address + self._fibre() * 8 * S.THREAD_WORDS
+        return (self._machine.thread.at - self._machine._address) // (8 * S.THREAD_WORDS)
 
     def collective(self, twin):
         """A function of kernels that all lanes of a warp call, and one of them computes for all."""
@@ -101,7 +98,7 @@ class Words:
         machine = self._machine
         if machine.watch is not None:
             number = machine.site()
-            at, kind = self._row(), kind | shadow.alignment_of(dtype) << 8
+            at, kind = self._machine.thread.at, kind | shadow.alignment_of(dtype) << 8
             if shadow.access.ctypes(at, pointer, dtype.itemsize, kind, number):
                 machine.worker[S.ERROR_SITE] = number
                 machine.hand_over(S.RAISED)
@@ -119,7 +116,7 @@ class Words:
 
         def call(*operands):
             given = [*map(int, operands), *[0] * (4 - count)]
-            found = run(self._row(), op, *given)
+            found = run(self._machine.thread.at, op, *given)
             if found < 0:
                 machine.worker[S.ERROR_SITE] = machine.site()
                 machine.hand_over(S.RAISED)
