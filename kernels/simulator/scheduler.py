@@ -99,6 +99,7 @@ def admit(worker, blocks, warps, threads, order):
         thread[S.SLOT] = slot
         thread[S.LINEAR] = i
         thread[S.BLOCK] = number
+        thread[S.ME] = number * stride + i
         x += 1
         if x == worker[S.BDX]:
             x = 0

@@ -5,6 +5,7 @@ import itertools
 import math
 import types as python_types
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import jit, njit, types
 from numba.core import cgutils, codegen
@@ -17,7 +18,7 @@ from numba.core.registry import cpu_target
 from numba.core.target_extension import jit_registry, target_override
 from numba.core.typed_passes import NopythonTypeInference
 
-from .. import compat, rebind
+from .. import compat, rebind, shadow
 from .. import state as S
 from . import cache, captured, checked, cuda, mathematics, target
 from .lowering import HAND_OVER, POINT, WORD, put, row, word
@@ -145,7 +146,15 @@ def object_file(name, emit, libraries):
     return _linked(_target().codegen, name, emit, libraries).emit_native_object()
 
 
-def _linked(generator, name, emit, libraries):
+@global_compiler_lock
+def text(name, emit, libraries):
+    """The same as text, for `_linked` to inline the function `name`."""
+    library = _linked(_target().codegen, name, emit, libraries)
+    library._ensure_finalized()
+    return library.get_llvm_str()
+
+
+def _linked(generator, name, emit, libraries, inlined=()):
     library = generator.create_library(name)
     library.whole = True
     module = library.create_ir_module(name)
@@ -153,7 +162,19 @@ def _linked(generator, name, emit, libraries):
     library.add_ir_module(module)
     for each in libraries:
         library.add_linking_library(each)
+    for each in inlined:
+        library._final_module.link_in(_copy(each))
     return library
+
+
+def _copy(inlined):
+    """A module with a function that is to be inlined."""
+    module = llvm.parse_assembly(inlined.text)
+    for function in module.functions:
+        if not function.is_declaration:
+            function.linkage = "weak_odr"  # of use to libraries that are linked later
+            function.add_function_attribute("alwaysinline")
+    return module
 
 
 # --- arguments ----------------------------------------------------------------------------------------------
@@ -167,9 +188,8 @@ def _load(context, builder, native, at):
         array.data = builder.inttoptr(at(), array.data.type)
         array.shape = cgutils.pack_array(builder, [at() for _ in range(native.ndim)], WORD)
         array.strides = cgutils.pack_array(builder, [at() for _ in range(native.ndim)], WORD)
-        for name in ("meminfo", "parent"):
-            pointer = getattr(array, name).type
-            setattr(array, name, pointer(None))
+        array.meminfo = array.meminfo.type(None)
+        array.parent = builder.inttoptr(at(), array.parent.type)
         return array._getvalue()
     if isinstance(native, types.BaseTuple):
         return context.make_tuple(builder, native, [_load(context, builder, n, at) for n in native])
@@ -228,10 +248,12 @@ def kernel(function, arguments, is_checked, allocates):
     text = "".join(library.get_llvm_str() for library in libraries)
     name, waits = "simulator_entry", HAND_OVER in text
 
+    inlined = [shadow.quick] if is_checked else []
+
     def emit(module, name=name):
         _emit_entry(context, module, name, compiled, loop=not waits)
 
-    library = _linked(_target().codegen, name, emit, libraries)
+    library = _linked(_target().codegen, name, emit, libraries, inlined)
     code = library.emit_native_object()
     needs = sorted(cache.needs(code))
     portable = cache.portable(needs) and not library.has_dynamic_globals
@@ -241,7 +263,7 @@ def kernel(function, arguments, is_checked, allocates):
     def linked():
         generator = cpu_target.target_context.codegen()
         unique = f"{name}_{next(_entries)}"
-        library = _linked(generator, unique, functools.partial(emit, name=unique), libraries)
+        library = _linked(generator, unique, functools.partial(emit, name=unique), libraries, inlined)
         address = library.get_pointer_to_function(unique)
         for symbol, environment in _target().codegen.environments.items():
             if f"@{symbol} " in library.get_llvm_str():
@@ -304,7 +326,7 @@ def _leave(builder, kind, thread, boss):
 
 def _emit_loops(builder, thread, boss, call):
     """Over blocks ``NEXT_BLOCK`` to ``LAST_BLOCK`` and all their threads."""
-    extents = [word(builder, S.BDX + axis, boss) for axis in range(3)]
+    extents, stride = [word(builder, S.BDX + axis, boss) for axis in range(3)], word(builder, S.STRIDE, boss)
     gdx, gdy = word(builder, S.GDX, boss), word(builder, S.GDY, boss)
     blocks = cgutils.for_range_slice(
         builder, word(builder, S.NEXT_BLOCK, boss), word(builder, S.LAST_BLOCK, boss), WORD(1), WORD
@@ -326,6 +348,7 @@ def _emit_loops(builder, thread, boss, call):
                 linear = builder.add(before, x.index)
                 put(builder, S.TX, x.index, thread)
                 put(builder, S.LINEAR, linear, thread)
+                put(builder, S.ME, builder.add(builder.mul(number, stride), linear), thread)
                 put(builder, S.LANE, builder.and_(linear, WORD(31)), thread)
                 call()
 

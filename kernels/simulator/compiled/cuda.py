@@ -166,7 +166,7 @@ def _shared_array(of):
             extents = [builder.sdiv(word(builder, S.DYNAMIC, worker(builder)), WORD(itemsize))]
         else:
             extents = [WORD(extent) for extent in shape]
-        return fill(context, builder, native, address, extents)
+        return checked.shared(context, builder, native, fill(context, builder, native, address, extents))
 
     return array
 

@@ -66,17 +66,19 @@ class Worker:
 # --- arguments ----------------------------------------------------------------------------------------------
 
 
-def words_of(native, value, keep):
-    """An argument as a row of words; what must stay alive goes to `keep`."""
+def words_of(native, value, keep, segments):
+    """An argument as a row of words; what must stay alive goes to `keep`, `segments` gives those of arrays."""
     if isinstance(native, types.Array):
         keep.append(value)
         strides = (stride % 2**64 for stride in value.strides)
-        return (value.size, value.itemsize, value.__array_interface__["data"][0], *value.shape, *strides)
+        data = value.__array_interface__["data"][0]
+        return (value.size, value.itemsize, data, *value.shape, *strides, segments.get(data, 0))
     if isinstance(native, types.BaseTuple):
-        return tuple(itertools.chain.from_iterable(words_of(n, v, keep) for n, v in zip(native, value, strict=True)))
+        parts = (words_of(n, v, keep, segments) for n, v in zip(native, value, strict=True))
+        return tuple(itertools.chain.from_iterable(parts))
     if isinstance(native, types.Complex):
         half = types.float32 if native is types.complex64 else types.float64
-        return (*words_of(half, value.real, keep), *words_of(half, value.imag, keep))
+        return (*words_of(half, value.real, keep, segments), *words_of(half, value.imag, keep, segments))
     if isinstance(native, types.Record):
         cell = np.array(value)
         keep.append(cell)
@@ -84,7 +86,7 @@ def words_of(native, value, keep):
     if isinstance(native, (types.NoneType, types.Omitted, types.Callable)):
         return ()
     if isinstance(native, types.EnumMember):
-        return words_of(native.dtype, value.value, keep)
+        return words_of(native.dtype, value.value, keep, segments)
     if isinstance(native, (types.NPDatetime, types.NPTimedelta)):
         return (int(np.asarray(value).view(np.uint64)),)
     if isinstance(native, types.Float):
@@ -178,16 +180,16 @@ class Engine:
 
 def run(kernel, grid, block, arguments, shared, chosen, worker, part, parts):
     """Run one of `parts` parts of a grid's blocks on a worker."""
-    keep = []
-    rows = [words_of(native, value, keep) for native, value in zip(kernel.arguments, arguments, strict=True)]
-    words = np.array([*itertools.chain.from_iterable(rows), 0], np.uint64)
+    keep, segments = [], {}
     with worker.lock:
         order = worker.prepare(grid, block, shared, seed=chosen.seed, slots=chosen.resident if kernel.waits else 1,
                                strict="convergence" in chosen.checks)  # fmt: skip
         table, _, _, threads = worker.tables
-        table[S.ARGUMENTS], table[S.PREEMPT] = words.__array_interface__["data"][0], kernel.portable
         if kernel.checked:
-            worker.shadow.begin(shadow.named(kernel.names, arguments), chosen.checks)
+            segments = worker.shadow.begin(shadow.named(kernel.names, arguments), chosen.checks)
+        rows = [words_of(n, value, keep, segments) for n, value in zip(kernel.arguments, arguments, strict=True)]
+        words = np.array([*itertools.chain.from_iterable(rows), 0], np.uint64)
+        table[S.ARGUMENTS], table[S.PREEMPT] = words.__array_interface__["data"][0], kernel.portable
         if kernel.waits:
             order = order[part::parts].copy() if parts > 1 else order
             table[S.BLOCKS], table[S.ORDER_AT] = order.size, order.__array_interface__["data"][0]

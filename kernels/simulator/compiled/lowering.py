@@ -29,7 +29,9 @@ def row(builder):
     )
     here = builder.ptrtoint(builder.call(frame, [INT32(0)]), WORD)
     end = builder.sub(builder.or_(here, WORD(STACK - 1)), builder.and_(builder.lshr(here, WORD(SHIFT)), WORD(STAGGER)))
-    return builder.inttoptr(builder.load(builder.inttoptr(builder.sub(end, WORD(7)), pointer)), pointer)
+    found = builder.load(builder.inttoptr(builder.sub(end, WORD(7)), pointer))
+    found.set_metadata("invariant.load", builder.module.add_metadata([]))  # once for a whole function
+    return builder.inttoptr(found, pointer)
 
 
 def word(builder, column, base=None):
