@@ -599,6 +599,11 @@ def named(names, arguments):
             yield name, value
 
 
+@functools.cache
+def _bits(checks):
+    return sum(BITS.get(name, 0) for name in checks)
+
+
 class Shadow:
     """The memory of the checks of one worker.
 
@@ -612,6 +617,7 @@ class Shadow:
 
     def __init__(self, tables, sites=False):
         self._worker, _, _, threads = tables
+        self._first = threads[0]
         self._row = row = np.zeros(C.WORDS, np.int64)
         self._lanes = np.zeros((threads.shape[0], S.LANES), np.int64)
         self._views = np.zeros(VIEW_WORDS, np.int64)
@@ -624,6 +630,7 @@ class Shadow:
         row[C.THREADS], row[C.LANES_AT], row[C.VIEWS] = map(_address, (threads, self._lanes, self._views))
         row[C.VARIABLES], row[C.ENTRIES] = map(_address, (self._variables, self._entries))
         row[C.VIEWS_END], row[C.ENTRIES_END], row[C.CELL_BYTES] = VIEW_WORDS, ENTRIES, 8 * self._words
+        self._at = _address(row), _address(self._shared_segments)
         self._names, self._laid_out, self._addresses = [], None, {}
 
     def begin(self, arrays, checks):
@@ -640,18 +647,17 @@ class Shadow:
         segments : dict
             Addresses of segments, by those of the arrays.
         """
-        row, worker = self._row, self._worker
-        worker[S.SHADOW], worker[S.ACCESS] = _address(row), access_in.address
-        worker[S.SEGMENTS] = _address(self._shared_segments)
-        worker[S.CHECKED] = row[C.CHECKED] = sum(BITS.get(name, 0) for name in checks)
+        row, worker = self._row.data, self._worker.data  # numbers of Python's own: a third of the time
+        worker[S.SHADOW], worker[S.SEGMENTS] = self._at
+        worker[S.ACCESS] = access_in.address
+        worker[S.CHECKED] = row[C.CHECKED] = _bits(frozenset(checks))
         self._names = list(arrays)
         if row[C.TIME] > C.LAST // 2:
             row[C.TIME] = 0
             self._cells[:], self._shared[:] = 0, 0
             self._lanes[:] = 0
-        row[C.TIME] += 1
-        row[C.ERA] = row[C.GRID_TIME] = row[C.TIME]
-        row[C.FENCES] = row[C.FORGOT] = row[C.TOKEN] = row[C.ENTRIES_FREE] = 0
+        row[C.TIME] = row[C.ERA] = row[C.GRID_TIME] = now = row[C.TIME] + 1
+        row[C.FENCES] = row[C.FORGOT] = row[C.ENTRIES_FREE] = 0
         row[C.TOKEN] = -2 * C.VARIABLES_COUNT
         row[C.VIEWS_NEXT] = row[C.ENTRIES_NEXT] = 1
         row[C.OTHER], row[C.OTHER_KIND], row[C.OTHER_SITE] = -1, 0, 0
@@ -659,22 +665,20 @@ class Shadow:
             self._variables[:] = 0
             row[C.VARIABLES_USED] = 0
         segments = self._lay_out()
-        slots, cells = int(worker[S.SLOTS]), int(min(S.SLOT_BYTES, worker[S.DYNAMIC] + S.STATIC_SHARED + 256))
+        slots, cells = worker[S.SLOTS], min(S.SLOT_BYTES, worker[S.DYNAMIC] + S.STATIC_SHARED + 256)
         if self._shared.shape[0] < slots * cells:
             self._shared = np.zeros((slots * cells, self._words), np.int64)
-        row[C.SHARED_CELLS], row[C.SLOT_CELLS] = _address(self._shared), cells
-        thread = self._thread(0)  # threads that never wait run on the first row, with no block made resident
-        thread[[S.CLOCK, S.WARP_CLOCK]] = row[C.TIME]
-        thread[[S.KNOWN, S.NEAR, S.PENDING, S.PENDING_NEAR, S.FENCED, S.FENCED_NEAR, S.SLOT]] = 0
+            row[C.SHARED_CELLS] = _address(self._shared)
+        row[C.SLOT_CELLS] = cells
+        thread = self._first  # threads that never wait run on the first row, with no block made resident
+        thread[S.CLOCK : S.NEAR + 1] = thread[S.SLOT] = 0
+        thread[S.CLOCK] = thread[S.WARP_CLOCK] = now
         return segments
-
-    def _thread(self, f):
-        return _words(int(self._row[C.THREADS]) + 8 * S.THREAD_WORDS * f, S.THREAD_WORDS)
 
     def _lay_out(self):
         """Give segments their cells, unless the last launch had the same; addresses of segments by those of arrays."""
         spans = [_extent(array) for _, array in self._names if array.size]
-        laid_out = spans, int(self._row[C.CHECKED])
+        laid_out = spans, self._row.item(C.CHECKED)
         if laid_out != self._laid_out:
             self._laid_out, self._segments = laid_out, self._table(_merged(spans))
             at = _address(self._segments)
@@ -684,9 +688,9 @@ class Shadow:
             self._addresses = {
                 data: at + self._segments.strides[0] * k for (*_, data), k in zip(spans, places, strict=True)
             }
+            self._too_large = bool((self._segments[:, S.GRAIN] == S.NO_CELLS).any())
         self._segments[:, S.SINCE] = self._row[C.ERA]
-        if (self._segments[:, S.GRAIN] == S.NO_CELLS).any():
-            self._row[C.FORGOT] = 1
+        self._row[C.FORGOT] = self._too_large
         return self._addresses
 
     def _table(self, merged):

@@ -9,6 +9,7 @@ import functools
 import itertools
 import pickle
 import threading
+from array import array
 
 import numpy as np
 from numba import typeof, types
@@ -49,16 +50,16 @@ class Worker:
         """Make ready for a launch; the order of its blocks."""
         worker, _, _, threads = self.tables
         order = scheduler.prepare(self.tables, grid, block, **options)
-        slots = int(worker[S.SLOTS])
-        count = slots * int(worker[S.STRIDE])
+        slots = worker.item(S.SLOTS)
+        count = slots * worker.item(S.STRIDE)
         if self.stacks.count < count:
             first = self.stacks.count
             self.stacks.reserve(count)
             threads[first : self.stacks.count, S.WORKER] = self.here
         if self.shared.size < slots * S.SLOT_BYTES + S.SHARED_ALIGNMENT:
             self.shared = np.empty(slots * S.SLOT_BYTES + S.SHARED_ALIGNMENT, np.uint8)
-        base = self.shared.__array_interface__["data"][0]
-        worker[S.SHARED_BASE] = -(-base // S.SHARED_ALIGNMENT) * S.SHARED_ALIGNMENT
+            base = self.shared.__array_interface__["data"][0]
+            worker[S.SHARED_BASE] = -(-base // S.SHARED_ALIGNMENT) * S.SHARED_ALIGNMENT
         worker[S.DYNAMIC] = shared
         return order
 
@@ -173,9 +174,10 @@ class Engine:
         """A kernel for types of arguments."""
         options = not shadow.BITS.keys().isdisjoint(checks), compat.kernels_allocate()
         key = function, arguments, options
-        if key not in self._kernels:  # what the kernel names has the values of its first launch for ever, as on a GPU
-            self._kernels[key] = Kernel(function, arguments, *options)
-        return self._kernels[key]
+        found = self._kernels.get(key)
+        if found is None:  # what the kernel names has the values of its first launch for ever, as on a GPU
+            found = self._kernels[key] = Kernel(function, arguments, *options)
+        return found
 
 
 def run(kernel, grid, block, arguments, shared, chosen, worker, part, parts):
@@ -188,13 +190,13 @@ def run(kernel, grid, block, arguments, shared, chosen, worker, part, parts):
         if kernel.checked:
             segments = worker.shadow.begin(shadow.named(kernel.names, arguments), chosen.checks)
         rows = [words_of(n, value, keep, segments) for n, value in zip(kernel.arguments, arguments, strict=True)]
-        words = np.array([*itertools.chain.from_iterable(rows), 0], np.uint64)
-        table[S.ARGUMENTS], table[S.PREEMPT] = words.__array_interface__["data"][0], kernel.portable
+        words = array("Q", itertools.chain.from_iterable(rows))
+        table[S.ARGUMENTS], table[S.PREEMPT] = words.buffer_info()[0], kernel.portable
         if kernel.waits:
             order = order[part::parts].copy() if parts > 1 else order
             table[S.BLOCKS], table[S.ORDER_AT] = order.size, order.__array_interface__["data"][0]
         else:
-            count = int(table[S.BLOCKS])
+            count = table.item(S.BLOCKS)
             table[S.NEXT_BLOCK], table[S.LAST_BLOCK] = count * part // parts, count * (part + 1) // parts
         verdict = _run(worker, kernel, chosen.timeout)
         if verdict == S.KERNEL_RAISED:

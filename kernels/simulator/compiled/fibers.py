@@ -79,6 +79,7 @@ _ASSEMBLY = {
 FRAME, ENTRY = {"x86_64": (8, 6), "aarch64": (20, 11)}.get(platform.machine(), (0, 0))
 
 
+@functools.cache
 def supported():
     """Whether there is a switch for this machine."""
     return platform.system() == "Linux" and platform.machine() in _ASSEMBLY
