@@ -32,7 +32,7 @@ EXPLAINED = 1 << 20
 
 
 class SimulatorWarning(UserWarning):
-    """The compiled engine does not take a kernel, and why."""
+    """The compiled engine does not take a kernel, and why; or the checks cannot follow a launch."""
 
 
 class Options(NamedTuple):
@@ -288,7 +288,9 @@ def _launch_compiled(engine, kernel, grid, block, arguments, shared, chosen):
     run = functools.partial(engine.run, kernel, grid, block, arguments, shared, chosen)
     with lock:
         if count == 1:
-            run(workers[0], 0, 1)
+            if run(workers[0], 0, 1):
+                text = "more memory or order than the checks follow: races may have gone unreported"
+                warnings.warn(text, SimulatorWarning, stacklevel=5)
         else:
             _together(workers, [pool.submit(run, workers[k], k, count) for k in range(count)])
 

@@ -713,7 +713,7 @@ class Shadow:
     @property
     def forgot(self):
         """Whether the last launch had more memory or order than can be followed, so that races may go unreported."""
-        return bool(self._row[C.FORGOT])
+        return bool(self._row[C.FORGOT] and self._row[C.CHECKED] & RACES)
 
     # --- for callers in Python --------------------------------------------------------------------------------------
 

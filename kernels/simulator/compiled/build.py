@@ -3,7 +3,6 @@
 import functools
 import itertools
 import math
-import re
 import types as python_types
 
 import llvmlite.binding as llvm
@@ -21,8 +20,8 @@ from numba.core.typed_passes import NopythonTypeInference
 
 from .. import compat, rebind, shadow
 from .. import state as S
-from . import cache, captured, checked, cuda, mathematics, target
-from .lowering import COORDINATE, EXTENTS, HAND_OVER, POINT, WORD, put, row, word, worker
+from . import cache, captured, checked, cuda, mathematics, target, threads
+from .lowering import HAND_OVER, POINT, WORD, put, row, word
 
 #: How kernels and device functions are compiled: no reference counts (50 ns a thread instead of 3), no wrappers that
 #: Python could call, divisions by zero as hardware has them.
@@ -258,14 +257,13 @@ def kernel(function, arguments, is_checked, allocates):
     def emit(module, name=name, by_rows=True):
         _emit_entry(context, module, name, compiled, loop=not waits)
         if by_rows:
-            _emit_coordinates(module)
+            threads.define(module, text + str(module))
 
     if waits:
         library = _linked(_target().codegen, name, emit, libraries, inlined)
     else:  # a thread that does not look at its row, and ends soon, is told by values alone where it is
-        prepare = functools.partial(
-            _with_values, name=compiled.fndesc.llvm_func_name, rows="llvm.frameaddress" in text or _repeats(text)
-        )
+        rows = "llvm.frameaddress" in text or threads.repeats(text)
+        prepare = functools.partial(threads.with_values, kernel=compiled.fndesc.llvm_func_name, entry=name, rows=rows)
         by_values = functools.partial(emit, by_rows=False)
         library = _linked(_target().codegen, name, by_values, libraries, inlined, prepare)
     code = library.emit_native_object()
@@ -313,9 +311,7 @@ def _emit_entry(context, module, name, compiled, loop):
         for native in compiled.signature.args
     ]
     kernel = context.declare_function(module, compiled.fndesc)
-    placed, place = (
-        ir.Function(module, ir.FunctionType(ir.VoidType(), [WORD] * len(PLACES)), each) for each in (PLACED, PLACE)
-    )
+    placed, place = threads.functions(module)
 
     def call(*coordinates):
         if loop:
@@ -331,82 +327,11 @@ def _emit_entry(context, module, name, compiled, loop):
             builder.unreachable()
 
     if loop:
-        _emit_loops(builder, thread, boss, call)
+        threads.emit_loops(builder, thread, boss, call)
     else:
         call()
     _leave(builder, S.DONE, thread, boss)
     builder.unreachable()
-
-
-# --- where a thread is ----------------------------------------------------------------------------------------
-
-#: What a loop over threads tells a thread, and the functions that write it into the thread's row: `PLACED` does so for
-#: every thread, unless `_with_values` finds that nobody reads it there, `PLACE` for one that raises.
-OF_THREAD = (S.TX, S.TY, S.TZ, S.BX, S.BY, S.BZ, S.LANE, S.LINEAR, S.BLOCK, S.ME)
-PLACES = (*OF_THREAD, *sorted(EXTENTS))
-PLACED, PLACE = "simulator_placed", "simulator_place_thread"
-
-
-def _emit_coordinates(module):
-    """Define what `lowering.coordinate` calls, by the rows of the thread and of its worker, and what writes them."""
-    for column in PLACES:
-        body = _inlined_body(module, ir.FunctionType(WORD, []), f"{COORDINATE}{column}")
-        body.ret(word(body, column, worker(body) if column in EXTENTS else None))
-    for name in (PLACED, PLACE):
-        body = _inlined_body(module, ir.FunctionType(ir.VoidType(), [WORD] * len(PLACES)), name)
-        for column, value in zip(OF_THREAD, body.function.args, strict=False):
-            put(body, column, value, row(body))
-        body.ret_void()
-
-
-def _inlined_body(module, kind, name):
-    function = module.globals.get(name) or ir.Function(module, kind, name)
-    function.linkage = "weak_odr"  # of use to libraries that are linked later
-    function.attributes.add("alwaysinline")
-    return ir.IRBuilder(function.append_basic_block())
-
-
-def _with_values(module, inline, name, rows):
-    """A kernel's loop in which the threads have their coordinates as values.
-
-    LLVM then knows a loop over ``threadIdx.x`` for what it is, and vectorizes it: the kernel becomes part of the loop,
-    and calls that ask for coordinates are replaced. `rows` says that they are wanted in the thread's row too.
-    """
-    for function in module.functions:
-        if function.name == name or (not function.is_declaration and COORDINATE in str(function)):
-            function.add_function_attribute("alwaysinline")
-    inline()
-    before, start, rest = str(module).partition("define void @simulator_entry(")
-    body, end, after = rest.partition("\n}\n")
-    told = re.findall(rf"call void @{PLACED}\(([^)]*)\).*", body)
-    if len(told) == 1:
-        values = dict(zip(PLACES, re.findall(r"i64 (?:noundef )?([^, ]+)", told[0]), strict=True))
-        asked = rf"(?:tail )?call i64 @{COORDINATE}(\d+)\(\).*"
-        body = re.sub(asked, lambda found: f"add i64 {values[int(found[1])]}, 0", body)
-        if not rows and not re.search(rf"call i64 @{COORDINATE}", before + after):
-            body = re.sub(rf".*call void @{PLACED}\(.*\n", "", body)
-    linked, coordinates = llvm.parse_assembly(before + start + body + end + after), ir.Module()
-    coordinates.triple, coordinates.data_layout = module.triple, module.data_layout
-    _emit_coordinates(coordinates)
-    linked.link_in(llvm.parse_assembly(str(coordinates)))
-    return linked
-
-
-def _repeats(text):
-    """Whether a function of LLVM's has a loop."""
-    name = r'("[^"]+"|[-\w.$]+)'
-    for function in text.split("\ndefine ")[1:]:
-        following, block = {}, None
-        for line in function.splitlines():
-            if label := re.match(name + ":", line):
-                block = label[1]
-            following.setdefault(block, set()).update(re.findall("label %" + name, line))
-        while ends := [each for each, others in following.items() if not others & following.keys()]:
-            for each in ends:
-                del following[each]
-        if following:
-            return True
-    return False
 
 
 def _leave(builder, kind, thread, boss):
@@ -414,30 +339,6 @@ def _leave(builder, kind, thread, boss):
     switch = ir.FunctionType(ir.VoidType(), [WORD.as_pointer(), WORD]).as_pointer()
     function = builder.inttoptr(word(builder, S.SWITCH, boss), switch)
     builder.call(function, [builder.gep(thread, [WORD(S.STACK)]), word(builder, S.SCHEDULER_STACK, boss)])
-
-
-def _emit_loops(builder, thread, boss, call):
-    """Over blocks ``NEXT_BLOCK`` to ``LAST_BLOCK`` and all their threads."""
-    extents = [builder.and_(word(builder, S.BDX + axis, boss), WORD(2047)) for axis in range(3)]  # never negative
-    grid = [builder.and_(word(builder, S.GDX + axis, boss), WORD(2**31 - 1)) for axis in range(3)]
-    stride = word(builder, S.STRIDE, boss)
-    blocks = cgutils.for_range_slice(
-        builder, word(builder, S.NEXT_BLOCK, boss), word(builder, S.LAST_BLOCK, boss), WORD(1), WORD
-    )
-    with blocks as (number, _):
-        rest = builder.udiv(number, grid[0])
-        block = builder.urem(number, grid[0]), builder.urem(rest, grid[1]), builder.udiv(rest, grid[1])
-        with (
-            cgutils.for_range(builder, extents[2], intp=WORD) as z,
-            cgutils.for_range(builder, extents[1], intp=WORD) as y,
-        ):
-            before = builder.mul(builder.add(builder.mul(z.index, extents[1]), y.index), extents[0])
-            put(builder, S.BLOCK, number, thread)  # for reports of kernels without `PLACED`, whose threads end soon
-            put(builder, S.LINEAR, before, thread)
-            with cgutils.for_range(builder, extents[0], intp=WORD) as x:
-                linear = builder.add(before, x.index)
-                lane, me = builder.and_(linear, WORD(31)), builder.add(builder.mul(number, stride), linear)
-                call(x.index, y.index, z.index, *block, lane, linear, number, me, *grid, *extents)
 
 
 # --- what kernels name --------------------------------------------------------------------------------------

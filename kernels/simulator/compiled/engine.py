@@ -181,7 +181,7 @@ class Engine:
 
 
 def run(kernel, grid, block, arguments, shared, chosen, worker, part, parts):
-    """Run one of `parts` parts of a grid's blocks on a worker."""
+    """Run one of `parts` parts of a grid's blocks on a worker; whether its races may have gone unreported."""
     keep, segments = [], {}
     with worker.lock:
         order = worker.prepare(grid, block, shared, seed=chosen.seed, slots=chosen.resident if kernel.waits else 1,
@@ -208,6 +208,7 @@ def run(kernel, grid, block, arguments, shared, chosen, worker, part, parts):
             raise worker.shadow.error()
         if verdict != S.FINISHED_ALL:
             raise reports.brief(worker.tables, verdict)
+        return kernel.checked and worker.shadow.forgot
 
 
 def _run(worker, kernel, timeout):
