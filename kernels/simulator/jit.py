@@ -131,11 +131,11 @@ def _compile():
         importlib.import_module(f".{name}", __package__)
     for function in _FUNCTIONS:
         build.retarget(function)
-    texts = {each.symbol: build.text(each.symbol, *_emitted([each])) for each in list(_INLINED.values())}
+    texts = {each.symbol: build.text(each.symbol, *_emitted([each], inlined=True)) for each in list(_INLINED.values())}
     return texts, build.object_file("simulator_routines", *_emitted(list(_ROUTINES.values())))
 
 
-def _emitted(routines):
+def _emitted(routines, inlined=False):
     """What emits routines into a module under their symbols, and the libraries that it calls."""
     from llvmlite import ir
 
@@ -143,7 +143,7 @@ def _emitted(routines):
 
     compiled = []
     for routine in routines:
-        dispatcher = build.retarget(jit(routine.function))
+        dispatcher = build.retarget(jit(routine.function, forceinline=inlined))
         dispatcher.compile(routine.arguments)
         compiled.append((routine, dispatcher.overloads[routine.arguments]))
     word = ir.IntType(64)
@@ -152,6 +152,8 @@ def _emitted(routines):
         for routine, result in compiled:
             context, native = result.target_context, result.signature
             function = ir.Function(module, ir.FunctionType(word, [word] * len(native.args)), routine.symbol)
+            if inlined:
+                function.attributes.add("alwaysinline")
             builder = ir.IRBuilder(function.append_basic_block())
             callee = context.declare_function(module, result.fndesc)
             _, value = context.call_conv.call_function(builder, callee, native.return_type, native.args, function.args)

@@ -43,12 +43,16 @@ class _Library(codegen.AOTCodeLibrary):
                 set.add(function.attributes, '"probe-stack"="inline-asm"')  # llvmlite does not know of it
                 if not self.whole:
                     self.codegen.defined[function.name] = self
+                    if threads.asks(function, self.codegen.asking) and "noinline" not in function.attributes:
+                        self.codegen.asking.add(function.name)
+                        function.attributes.add("alwaysinline")
         super().add_ir_module(ir_module)
 
     def _optimize_final_module(self):
         if self.prepare:
-            inline, builder = self._codegen._module_pass_manager(opt=0, loop_vectorize=False, slp_vectorize=False)
-            self._final_module = self.prepare(self._final_module, lambda: inline.run(self._final_module, builder))
+            passes = llvm.create_pass_builder(self._codegen._tm, llvm.create_pipeline_tuning_options(speed_level=0))
+            inline = passes.getModulePassManager()
+            self._final_module = self.prepare(self._final_module, lambda: inline.run(self._final_module, passes))
         if self.whole:
             super()._optimize_final_module()
 
@@ -63,7 +67,7 @@ class _Codegen(codegen.AOTCPUCodegen):
 
     def __init__(self):
         super().__init__("simulator", cpu_name="host")
-        self.environments, self.defined = {}, {}
+        self.environments, self.defined, self.asking = {}, {}, set()
 
     def _customize_tm_features(self):
         return self._get_host_cpu_features()
@@ -177,7 +181,6 @@ def _copy(inlined):
     for function in module.functions:
         if not function.is_declaration:
             function.linkage = "weak_odr"  # of use to libraries that are linked later
-            function.add_function_attribute("alwaysinline")
     return module
 
 
@@ -263,7 +266,7 @@ def kernel(function, arguments, is_checked, allocates):
         library = _linked(_target().codegen, name, emit, libraries, inlined)
     else:  # a thread that does not look at its row, and ends soon, is told by values alone where it is
         rows = "llvm.frameaddress" in text or threads.repeats(text)
-        prepare = functools.partial(threads.with_values, kernel=compiled.fndesc.llvm_func_name, entry=name, rows=rows)
+        prepare = functools.partial(threads.with_values, entry=name, rows=rows)
         by_values = functools.partial(emit, by_rows=False)
         library = _linked(_target().codegen, name, by_values, libraries, inlined, prepare)
     code = library.emit_native_object()

@@ -49,7 +49,14 @@ def _inlined(function):
     return ir.IRBuilder(function.append_basic_block())
 
 
-def with_values(module, inline, kernel, entry, rows):
+def asks(function, others):
+    """Whether a function of LLVM's calls one of `others`, or one that tells where a thread is."""
+    calls = (each for block in function.blocks for each in block.instructions if each.opname == "call")
+    names = (getattr(each.callee, "name", "") for each in calls)
+    return any(name in others or name.startswith(COORDINATE) for name in names)
+
+
+def with_values(module, inline, entry, rows):
     """A module whose loop over threads tells them by values where they are.
 
     Parameters
@@ -57,16 +64,12 @@ def with_values(module, inline, kernel, entry, rows):
     module : llvmlite.binding.ModuleRef
         With the kernel and with the loop that calls it.
     inline : callable
-        Inlines what must be.
-    kernel, entry : str
-        Names of the kernel's function and of the loop's.
+        Makes all that asks where a thread is part of the loop.
+    entry : str
+        Name of the function that has the loop.
     rows : bool
         Whether the thread's row is to tell it too.
     """
-    for function in module.functions:
-        asks = function.name == kernel or COORDINATE in str(function)
-        if asks and not function.is_declaration and not any(b"noinline" in each for each in function.attributes):
-            function.add_function_attribute("alwaysinline")
     inline()
     before, start, rest = str(module).partition(f"define void @{entry}(")
     body, end, after = rest.partition("\n}\n")
