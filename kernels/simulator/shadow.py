@@ -520,8 +520,9 @@ def access_in(t, address, nbytes, kind, segment):
 
 # --- a launch ------------------------------------------------------------------------------------------------------
 
-#: Entries of lists, and words of views: as much memory as they can take, touched only where it is used.
-ENTRIES, VIEW_WORDS = 1 << 22, 1 << 23
+#: Entries of lists, and words of views: as much memory as they can take, touched only where it is used. A stencil over
+#: 4096^2 elements, most of which two warps read, needs 20 million entries.
+ENTRIES, VIEW_WORDS = 1 << 25, 1 << 23
 
 #: Cells that a launch may have: 2 GiB.
 MOST_CELLS = 1 << 26
