@@ -25,10 +25,10 @@ from .memory import words
 # The row of a shadow: what `clocks` and `shadow` know of a launch and of their memory.
 (
     TIME, ERA, GRID_TIME, FENCES, FORGOT, THREADS, LANES_AT, VIEWS, VIEWS_NEXT, VIEWS_END, TOKEN, VARIABLES,
-    VARIABLES_USED, CHECKED, ENTRIES, ENTRIES_NEXT, ENTRIES_END, ENTRIES_FREE, SEGMENTS_AT, SEGMENTS, SEGMENT,
+    VARIABLES_USED, CHECKED, ENTRIES, ENTRIES_NEXT, ENTRIES_END, ENTRIES_FREE, SEGMENTS_AT, SEGMENTS,
     SHARED_CELLS, SLOT_CELLS, CELL_BYTES, ERROR_ID, ERROR_INDEX, ERROR_AXIS, ERROR_EXTENT, ERROR_BYTES, OTHER,
     OTHER_KIND, OTHER_SITE,
-) = range(32)  # fmt: skip
+) = range(31)  # fmt: skip
 WORDS = 40
 
 #: Times have 31 bits in a cell.
@@ -216,12 +216,20 @@ def _beyond_row(row, warp, mask, stamp):
     return mask
 
 
-@jit
+@jit(forceinline=True)
 def unknown(s, w, t, warp, mask, stamp):
     """Which lanes of a warp of the grid did something at a time that a thread does not know of; rows by address."""
     shadow, worker, thread = words(s, WORDS), words(w, S.WORKER_WORDS), words(t, S.THREAD_WORDS)
     if stamp < shadow[GRID_TIME]:
         return 0
+    if stamp == shadow[TIME] and warp != (thread[S.BLOCK] * worker[S.STRIDE] + thread[S.LINEAR]) >> 5:
+        return 0 if shadow[FORGOT] else mask  # nothing has ordered anything since
+    return _unknown(s, w, t, warp, mask, stamp)
+
+
+@jit
+def _unknown(s, w, t, warp, mask, stamp):
+    shadow, worker, thread = words(s, WORDS), words(w, S.WORKER_WORDS), words(t, S.THREAD_WORDS)
     width = worker[S.STRIDE] >> 5
     first = thread[S.BLOCK] * width
     linear = thread[S.LINEAR]

@@ -27,8 +27,12 @@ ENGINES = ("compiled", "interpreted")
 MANY = 1 << 15
 
 
+#: Threads up to which a launch that failed is run again as Python, which takes some 20 us for each.
+EXPLAINED = 1 << 20
+
+
 class SimulatorWarning(UserWarning):
-    """The compiled engine does not take a kernel, and why."""
+    """The compiled engine does not take a kernel, and why; or the checks cannot follow a launch."""
 
 
 class Options(NamedTuple):
@@ -132,7 +136,11 @@ def launch(function, grid, block, arguments, shared, chosen, types=None):
     types : tuple of Numba types, optional
         Those of the arguments where the kernel declares them.
     """
-    grid, block, shared = extents(grid, "grid"), extents(block, "block"), operator.index(shared)
+    _launch(function, extents(grid, "grid"), extents(block, "block"), arguments, shared, chosen, types)
+
+
+def _launch(function, grid, block, arguments, shared, chosen, types=None):
+    shared = operator.index(shared)
     check_configuration(grid, block, shared)
     arguments = tuple(host(value, f"argument {k}") for k, value in enumerate(arguments))
     if chosen.engine == "compiled" and not hasattr(function, "of_scalars"):
@@ -201,10 +209,16 @@ class _Deadline:
 
 
 @functools.cache
-def _compiler():
-    from .compiled import engine
+def _modules():
+    """What the compiled engine is made of; a statement that imports takes 2 us each time."""
+    from .compiled import engine, fibers, refusals
 
-    return engine.Engine()
+    return engine, fibers, refusals
+
+
+@functools.cache
+def _compiler():
+    return _modules()[0].Engine()
 
 
 _cores = functools.cache(lambda: os.cpu_count() or 1)  # asking takes 15 us
@@ -212,9 +226,7 @@ _cores = functools.cache(lambda: os.cpu_count() or 1)  # asking takes 15 us
 
 @functools.cache
 def _workers(count):
-    from .compiled import engine
-
-    return [engine.Worker() for _ in range(count)], ThreadPoolExecutor(count), threading.RLock()
+    return [_modules()[0].Worker() for _ in range(count)], ThreadPoolExecutor(count), threading.RLock()
 
 
 def precompile(function, types, chosen):
@@ -231,8 +243,7 @@ def precompile(function, types, chosen):
 
 def _compiled(function, types, chosen):
     """A kernel compiled for types, or why it cannot be."""
-    from .compiled import engine, fibers, refusals
-
+    engine, fibers, refusals = _modules()
     if not fibers.supported():
         return "this machine has no native fibres"
     try:
@@ -248,16 +259,18 @@ def _compiled(function, types, chosen):
 
 def _run_compiled(function, grid, block, arguments, shared, chosen, types=None):
     """Run a kernel compiled; why it cannot be, or None."""
-    from .compiled import engine
-
+    engine, *_ = _modules()
     kernel = _compiled(function, types or tuple(map(engine.type_of, arguments)), chosen)
     if isinstance(kernel, str):
         return kernel
-    saved = [(array, array.copy()) for array in arrays_in(arguments)] if chosen.checks else None
+    explained = chosen.checks and math.prod(grid) * math.prod(block) <= EXPLAINED
+    saved = [(array, array.copy()) for array in arrays_in(arguments)] if explained else None
     try:
         _launch_compiled(engine, kernel, grid, block, arguments, shared, chosen)
     except Exception as error:
         if saved is None or isinstance(error, ENDED):
+            if chosen.checks and not explained and hasattr(error, "add_note"):  # from Python 3.11 on
+                error.add_note(f"source lines are found in launches of up to {EXPLAINED} threads")
             raise
         for array, before in saved:
             if array.flags.writeable:
@@ -275,7 +288,9 @@ def _launch_compiled(engine, kernel, grid, block, arguments, shared, chosen):
     run = functools.partial(engine.run, kernel, grid, block, arguments, shared, chosen)
     with lock:
         if count == 1:
-            run(workers[0], 0, 1)
+            if run(workers[0], 0, 1):
+                text = "more memory or order than the checks follow: races may have gone unreported"
+                warnings.warn(text, SimulatorWarning, stacklevel=5)
         else:
             _together(workers, [pool.submit(run, workers[k], k, count) for k in range(count)])
 
@@ -299,7 +314,7 @@ class Configured:
     """A kernel with the grid that it is launched over."""
 
     def __init__(self, function, chosen, grid, block, stream=0, shared=0):
-        self._launch = functools.partial(launch, function, extents(grid, "grid"), extents(block, "block"))
+        self._launch = functools.partial(_launch, function, extents(grid, "grid"), extents(block, "block"))
         self._shared, self._chosen = shared, chosen
 
     def __call__(self, *arguments):

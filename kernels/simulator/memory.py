@@ -79,9 +79,12 @@ def place_array(address, site, nbytes):
     worker = words(thread[S.WORKER], S.WORKER_WORDS)
     block = words(worker[S.BLOCKS_AT] + thread[S.SLOT] * 8 * S.BLOCK_WORDS, S.BLOCK_WORDS)
     count = block[S.SHARED_ARRAYS]
-    for k in range(S.SHARED_TABLE, S.SHARED_TABLE + 3 * count, 3):
-        if block[k] == site:
-            return thread[S.SHARED] + block[k + 1]
+    segments = worker[S.SEGMENTS] + thread[S.SLOT] * (8 * S.SEGMENT_WORDS * S.ARRAYS)
+    for k in range(count):
+        at = S.SHARED_TABLE + 3 * k
+        if block[at] == site:
+            thread[S.SEGMENT] = segments + k * (8 * S.SEGMENT_WORDS)
+            return thread[S.SHARED] + block[at + 1]
     offset = 0
     if site == S.DYNAMIC_SITE:
         nbytes = worker[S.DYNAMIC]
@@ -96,8 +99,15 @@ def place_array(address, site, nbytes):
     k = S.SHARED_TABLE + 3 * count
     block[k], block[k + 1], block[k + 2] = site, offset, nbytes
     block[S.SHARED_ARRAYS] = count + 1
-    _poison(thread[S.SHARED] + offset, nbytes)
-    return thread[S.SHARED] + offset
+    start = thread[S.SHARED] + offset
+    _poison(start, nbytes)
+    if worker[S.SEGMENTS]:
+        thread[S.SEGMENT] = segments + count * (8 * S.SEGMENT_WORDS)
+        segment = words(thread[S.SEGMENT], S.SEGMENT_WORDS)
+        segment[S.LOWEST], segment[S.HIGHEST], segment[S.CELLS] = start, start + nbytes, 0
+        segment[S.GRAIN], segment[S.SINCE], segment[S.HOME] = S.NO_CELLS, block[S.BORN], thread[S.SLOT]
+        segment[S.QUICK] = 0
+    return start
 
 
 @c_function(types.int64(types.int64, types.int64, types.int64))

@@ -114,6 +114,7 @@ def admit(worker, blocks, warps, threads, order):
         thread[S.SLOT] = slot
         thread[S.LINEAR] = i
         thread[S.BLOCK] = number
+        thread[S.ME] = number * stride + i
         x += 1
         if x == worker[S.BDX]:
             x = 0
@@ -510,8 +511,9 @@ def following(worker, blocks, warps, threads, order):
 
 
 #: What a worker keeps from launch to launch: where its memory and its functions lie.
-KEPT = [S.WARPS_AT, S.THREADS_AT, S.SWITCH, S.SHARED_BASE, S.SHARED_STRIDE, S.ACCESS, S.BLOCKS_AT, S.PLACE,
-        S.SIGNALS, S.MAIL, S.TRANSFER, S.AGENT]  # fmt: skip
+KEPT = np.zeros(S.WORKER_WORDS, np.int64)
+KEPT[[S.WARPS_AT, S.THREADS_AT, S.SWITCH, S.SHARED_BASE, S.SHARED_STRIDE, S.ACCESS, S.BLOCKS_AT, S.PLACE,
+      S.SIGNALS, S.MAIL, S.TRANSFER, S.AGENT]] = 1  # fmt: skip
 
 
 @c_function(types.int64(types.int64))
@@ -548,10 +550,10 @@ def prepare(tables, grid, block, *, seed, slots, strict):
     stride = -(-size // S.LANES) * S.LANES
     slots = max(1, min(slots, count, S.FIBRES // stride))
     seed &= 0x7FFFFFFFFFFFFFFF
-    row = [0] * S.WORKER_WORDS
-    for column in KEPT:
-        row[column] = worker.item(column)
-    row[S.GDX : S.GDX + 3], row[S.BDX : S.BDX + 3] = grid, block
+    worker *= KEPT
+    row = worker.data  # numbers of Python's own are faster
+    row[S.GDX], row[S.GDY], row[S.GDZ] = grid
+    row[S.BDX], row[S.BDY], row[S.BDZ] = block
     row[S.SIZE], row[S.STRIDE], row[S.BLOCKS], row[S.SLOTS] = size, stride, count, slots
     row[S.CURRENT] = row[S.CURRENT_WARP] = row[S.LAST_BLOCK] = -1
     row[S.TARGET] = row[S.STEP] = 1
@@ -563,5 +565,4 @@ def prepare(tables, grid, block, *, seed, slots, strict):
         generator = np.random.default_rng(seed)
         row[S.TARGET] = int(generator.integers(1, slots, endpoint=True))
         generator.shuffle(order)
-    worker[:] = row
     return order

@@ -11,6 +11,7 @@ is none.
 """
 
 import ctypes
+import functools
 import math
 import operator
 
@@ -20,7 +21,7 @@ from numba import types
 from . import clocks as C
 from . import errors
 from . import state as S
-from .jit import c_function, jit
+from .jit import c_function, inlined, jit
 from .memory import words
 
 #: Bits of `clocks.CHECKED`.
@@ -31,6 +32,7 @@ BITS = {"races": RACES, "bounds": BOUNDS, "initialization": INITIALIZATION, "ali
 # older reads << 32 | lanes; time << 32 | atomics. Then the places in the kernel of the write and of the read, where
 # places are kept.
 WRITTEN, READ_BY, READ_LANES, ATOMICS, WRITE_SITE, READ_SITE = range(6)
+WORDS, WORDS_WITH_SITES = 4, 6
 FLAG, LOW = 1 << 31, (1 << 31) - 1
 #: The last write of a cell that a copy has not reached yet: later than all, by no thread.
 FLYING = LOW << 32 | LOW
@@ -38,10 +40,6 @@ MASK = 0xFFFFFFFF
 
 # Words of an entry of the lists of older reads and of atomics: as READ_BY, READ_LANES, READ_SITE of a cell.
 ENTRY_WORDS = 3
-
-# A segment, which is one argument or several that overlap: its bytes, its first cell, log2 of the bytes of a cell.
-LOWEST, HIGHEST, CELLS, SIZE = range(4)
-SEGMENT_WORDS = 4
 
 
 # --- lists of reads and atomics ------------------------------------------------------------------------------------
@@ -52,7 +50,7 @@ def _entry(s, at):
     return words(words(s, C.WORDS)[C.ENTRIES] + at * (8 * ENTRY_WORDS), ENTRY_WORDS)
 
 
-@jit
+@jit(forceinline=True)
 def _new_entry(s):
     """Where an entry lies that nobody uses; 0 if there is none."""
     shadow = words(s, C.WORDS)
@@ -115,7 +113,7 @@ def _blame(s, other, kind, site):
     shadow[C.OTHER], shadow[C.OTHER_KIND], shadow[C.OTHER_SITE] = other, kind, site
 
 
-@jit
+@jit(forceinline=True)
 def _without_known(s, w, t, at, base, relaxed):
     """A list without the entries at its front that the thread knows of; a relaxed read keeps plain ones."""
     shadow = words(s, C.WORDS)
@@ -272,22 +270,29 @@ def _touch(s, w, t, c, era, base, initialized, kind, site):
 
 
 @jit
-def _segment(shadow, address):
-    """The address of the segment that an address lies in; 0 if it lies in none."""
+def _argument(shadow, address):
+    """The address of the segment of arguments that an address lies in; 0 if it lies in none."""
     low, high = 0, shadow[C.SEGMENTS]
     while low < high:
         middle = (low + high) >> 1
-        if words(shadow[C.SEGMENTS_AT] + middle * (8 * SEGMENT_WORDS), SEGMENT_WORDS)[LOWEST] <= address:
+        if words(shadow[C.SEGMENTS_AT] + middle * (8 * S.SEGMENT_WORDS), S.SEGMENT_WORDS)[S.LOWEST] <= address:
             low = middle + 1
         else:
             high = middle
-    if low == 0:
-        return 0
-    at = shadow[C.SEGMENTS_AT] + (low - 1) * (8 * SEGMENT_WORDS)
-    if address >= words(at, SEGMENT_WORDS)[HIGHEST]:
-        return 0
-    shadow[C.SEGMENT] = at
-    return at
+    at = shadow[C.SEGMENTS_AT] + (low - 1) * (8 * S.SEGMENT_WORDS)
+    return at if low and address < words(at, S.SEGMENT_WORDS)[S.HIGHEST] else 0
+
+
+@jit
+def _segment(shadow, worker, address):
+    """The address of the segment that an address lies in; 0 if it lies in none."""
+    offset = address - worker[S.SHARED_BASE]
+    if not 0 <= offset < worker[S.SLOTS] * S.SLOT_BYTES:
+        return _argument(shadow, address)
+    slot = offset // S.SLOT_BYTES
+    block = words(worker[S.BLOCKS_AT] + slot * (8 * S.BLOCK_WORDS), S.BLOCK_WORDS)
+    k = _array_of(block, offset - slot * S.SLOT_BYTES)
+    return worker[S.SEGMENTS] + (slot * S.ARRAYS + k) * (8 * S.SEGMENT_WORDS) if k >= 0 else 0
 
 
 @jit
@@ -308,6 +313,32 @@ def _copy_list(s, at):
             _entry(s, last)[1] |= made << 32
         last, at = made, _entry(s, at)[1] >> 32
     return new
+
+
+@jit
+def _quick_bytes(shadow, segment):
+    """Bytes of the accesses that `quick` may take, whose alignment is then right."""
+    size = segment[S.GRAIN]
+    wanted = RACES | INITIALIZATION
+    right = size < S.NO_CELLS and shadow[C.CHECKED] & wanted == wanted and segment[S.LOWEST] & ((1 << size) - 1) == 0
+    return 1 << size if right else 0
+
+
+@jit
+def _refine(s, w, segment, together):
+    """Give an array of a block cells for elements as small as it is used in; `together` has a bit of their size."""
+    shadow, worker = words(s, C.WORDS), words(w, S.WORKER_WORDS)
+    size, finer = segment[S.GRAIN], 0
+    while finer < 4 and (together >> finer) & 1 == 0:
+        finer += 1
+    offset = segment[S.LOWEST] - worker[S.SHARED_BASE] - segment[S.HOME] * S.SLOT_BYTES
+    cell = segment[S.HOME] * shadow[C.SLOT_CELLS] + offset
+    segment[S.CELLS] = shadow[C.SHARED_CELLS] + cell * shadow[C.CELL_BYTES]
+    if finer < size < S.NO_CELLS:
+        count = (segment[S.HIGHEST] - segment[S.LOWEST]) >> size
+        _split(s, segment[S.CELLS], count, 1 << (size - finer), segment[S.SINCE])
+    segment[S.GRAIN] = finer
+    segment[S.QUICK] = _quick_bytes(shadow, segment)
 
 
 @jit
@@ -367,6 +398,100 @@ def _no_access(s, w, t, address, nbytes, kind, site):
     return _fault(s, w, t, S.UNWRITTEN, address, nbytes, kind, site)
 
 
+@jit(forceinline=True)
+def _base(shadow, thread, home):
+    """A time before which a thread knows of all that can have reached a segment."""
+    return max(shadow[C.GRID_TIME], thread[S.CLOCK]) if home == thread[S.SLOT] else shadow[C.GRID_TIME]
+
+
+@inlined(types.int64(*[types.int64] * 5))
+def quick(t, address, nbytes, kind, found):
+    """File a plain read or write that needs no more than its cell; whether it did, else nothing is changed.
+
+    A short form of `access` for what most accesses are: what others did there is from before `_base`, or this thread
+    did it, or it is a read at the same time as this one. Each compiled kernel has a copy of it, in which `nbytes`
+    and `kind` are known; cells have no sites there. Only where races and initialization are checked, and only for
+    arguments and arrays of the thread's own block, has the segment `QUICK` bytes.
+    """
+    if found == 0:
+        return False
+    thread, segment = words(t, S.THREAD_WORDS), words(found, S.SEGMENT_WORDS)
+    s = words(thread[S.WORKER], S.WORKER_WORDS)[S.SHADOW]
+    shadow = words(s, C.WORDS)
+    offset, shared = address - segment[S.LOWEST], segment[S.HOME] >= 0
+    if segment[S.QUICK] != nbytes or offset & (nbytes - 1) or not 0 <= offset < segment[S.HIGHEST] - segment[S.LOWEST]:
+        return False
+    cell = words(segment[S.CELLS] + offset // nbytes * (8 * WORDS), WORDS)
+    base = (max(shadow[C.GRID_TIME], thread[S.CLOCK]) if shared else shadow[C.GRID_TIME]) << 32
+    me, now = thread[S.ME], shadow[C.TIME] << 32
+    last, by, lanes = cell[WRITTEN], cell[READ_BY], cell[READ_LANES]
+    warp, bit = me >> 5, 1 << (me & 31)
+    if last >= base and last & LOW != me:
+        return False
+    known = by < base or (by & LOW == warp and lanes == bit)
+    if kind & 255 == S.READ:
+        if cell[ATOMICS] >> 32 >= segment[S.SINCE] or (shared and last >> 32 < segment[S.SINCE]):
+            return False
+        if by == now | warp:
+            cell[READ_LANES] = lanes | bit
+            return True
+        older = 0
+        if by >= now and by & LOW != warp:  # of the same time, so that nothing orders it: one more in the list
+            older = _new_entry(s)
+            if older == 0:
+                return False
+            entry = _entry(s, older)
+            entry[0], entry[1], entry[2] = by, lanes, 0
+        elif lanes >> 32 or not known:
+            return False
+        cell[READ_BY], cell[READ_LANES] = now | warp, older << 32 | bit
+        return True
+    if cell[ATOMICS] >> 32 >= shadow[C.ERA]:
+        return False
+    if by >> 32 >= shadow[C.ERA]:
+        if lanes >> 32 or not known:
+            return False
+        cell[READ_BY] = 0
+    cell[WRITTEN] = now | me
+    return True
+
+
+@jit
+def _access(t, address, nbytes, kind, site, found):
+    thread = words(t, S.THREAD_WORDS)
+    w = thread[S.WORKER]
+    worker = words(w, S.WORKER_WORDS)
+    s = worker[S.SHADOW]
+    shadow = words(s, C.WORDS)
+    alignment, kind = kind >> 8, kind & 255
+    if S.RELAXED_WRITE < kind < S.TAKE_OFF:
+        return _no_access(s, w, t, address, nbytes, kind, site)
+    if alignment and address & (alignment - 1) and shadow[C.CHECKED] & ALIGNMENT:
+        return _fault(s, w, t, S.MISALIGNED, address, nbytes, kind, site)
+    if not shadow[C.CHECKED] & (RACES | INITIALIZATION | COPIES):
+        return 0
+    if found == 0 or not words(found, 2)[S.LOWEST] <= address < words(found, 2)[S.HIGHEST]:
+        found = _segment(shadow, worker, address)
+        if found == 0:
+            return 0
+    segment = words(found, S.SEGMENT_WORDS)
+    offset, home = address - segment[S.LOWEST], segment[S.HOME]
+    if (offset | nbytes) & ((1 << segment[S.GRAIN]) - 1):
+        if home < 0:  # parts of elements, by a view of another type
+            return 0
+        _refine(s, w, segment, offset | nbytes)
+    size, base = segment[S.GRAIN], _base(shadow, thread, home)
+    first = segment[S.CELLS] + (offset >> size) * shadow[C.CELL_BYTES]
+    for k in range(nbytes >> size):
+        c = first + k * shadow[C.CELL_BYTES]
+        fault = _touch(s, w, t, c, segment[S.SINCE], base, home < 0, kind, site)
+        if fault:
+            return _fault(s, w, t, fault, address + (k << size), 1 << size, kind, site)
+    if shadow[C.FENCES] and kind != S.READ and kind != S.WRITE:
+        C.synchronize(shadow, worker, thread, address, home >= 0, kind)
+    return 0
+
+
 @jit
 def accessed(t, address, nbytes, kind, site):
     """Check an access, before it is made.
@@ -392,63 +517,13 @@ def accessed(t, address, nbytes, kind, site):
         0, or one of `state` after the worker's row says which: ``ERROR``, ``ERROR_ADDRESS``, ``ERROR_KIND``,
         ``ERROR_SITE``, ``ERROR_OTHER`` (block * ``STRIDE`` + thread), ``ERROR_OTHER_KIND``, ``ERROR_OTHER_SITE``.
     """
-    thread = words(t, S.THREAD_WORDS)
-    w = thread[S.WORKER]
-    worker = words(w, S.WORKER_WORDS)
-    s = worker[S.SHADOW]
-    shadow = words(s, C.WORDS)
-    alignment, kind = kind >> 8, kind & 255
-    if S.RELAXED_WRITE < kind < S.TAKE_OFF:
-        return _no_access(s, w, t, address, nbytes, kind, site)
-    if alignment and address & (alignment - 1) and shadow[C.CHECKED] & ALIGNMENT:
-        return _fault(s, w, t, S.MISALIGNED, address, nbytes, kind, site)
-    if not shadow[C.CHECKED] & (RACES | INITIALIZATION | COPIES):
-        return 0
-    era, base, initialized = shadow[C.ERA], shadow[C.GRID_TIME], True
-    offset = address - worker[S.SHARED_BASE]
-    shared = 0 <= offset < worker[S.SLOTS] * S.SLOT_BYTES
-    if shared:
-        slot = offset // S.SLOT_BYTES
-        offset -= slot * S.SLOT_BYTES
-        block = words(worker[S.BLOCKS_AT] + slot * (8 * S.BLOCK_WORDS), S.BLOCK_WORDS)
-        k = _array_of(block, offset)
-        if k < 0:
-            return 0
-        era, initialized = block[S.BORN], False
-        if slot == thread[S.SLOT]:
-            base = max(base, thread[S.CLOCK])
-        start = block[S.SHARED_TABLE + 3 * k + 1]
-        offset -= start
-        first = shadow[C.SHARED_CELLS] + (slot * shadow[C.SLOT_CELLS] + start) * shadow[C.CELL_BYTES]
-        size = block[S.CELL_SIZES + k] - 1
-        together = offset | nbytes
-        if size < 0 or together & ((1 << size) - 1):
-            finer = 0
-            while finer < 4 and (together >> finer) & 1 == 0:
-                finer += 1
-            if size > finer:
-                _split(s, first, block[S.SHARED_TABLE + 3 * k + 2] >> size, 1 << (size - finer), era)
-            block[S.CELL_SIZES + k] = finer + 1
-            size = finer
-    else:
-        found = shadow[C.SEGMENT]
-        segment = words(found, SEGMENT_WORDS)
-        if not segment[LOWEST] <= address < segment[HIGHEST]:
-            found = _segment(shadow, address)
-            if found == 0:
-                return 0
-            segment = words(found, SEGMENT_WORDS)
-        offset, first, size = address - segment[LOWEST], segment[CELLS], segment[SIZE]
-        if size < 0 or (offset | nbytes) & ((1 << size) - 1):  # parts of elements, by a view of another type
-            return 0
-    first += (offset >> size) * shadow[C.CELL_BYTES]
-    for k in range(nbytes >> size):
-        fault = _touch(s, w, t, first + k * shadow[C.CELL_BYTES], era, base, initialized, kind, site)
-        if fault:
-            return _fault(s, w, t, fault, address + (k << size), 1 << size, kind, site)
-    if shadow[C.FENCES] and kind != S.READ and kind != S.WRITE:
-        C.synchronize(shadow, worker, thread, address, shared, kind)
-    return 0
+    return _access(t, address, nbytes, kind, site, 0)
+
+
+@c_function(types.int64(*[types.int64] * 5))
+def access_in(t, address, nbytes, kind, segment):
+    """`access` for compiled kernels, which know the address of the segment, or 0."""
+    return _access(t, address, nbytes, kind, 0, segment)
 
 
 @c_function(types.int64(*[types.int64] * 5))
@@ -459,8 +534,9 @@ def access(t, address, nbytes, kind, site):
 
 # --- a launch ------------------------------------------------------------------------------------------------------
 
-#: Entries of lists, and words of views: as much memory as they can take, touched only where it is used.
-ENTRIES, VIEW_WORDS = 1 << 22, 1 << 23
+#: Entries of lists, and words of views: as much memory as they can take, touched only where it is used. A stencil over
+#: 4096^2 elements, most of which two warps read, needs 20 million entries.
+ENTRIES, VIEW_WORDS = 1 << 25, 1 << 23
 
 #: Cells that a launch may have: 2 GiB.
 MOST_CELLS = 1 << 26
@@ -489,6 +565,7 @@ def alignment_of(dtype):
     return size if size in (2, 4, 8, 16) else 0
 
 
+@functools.cache
 def grain(dtype):
     """The largest power of two of bytes that no field of a dtype is a fraction of."""
     if dtype.subdtype is not None:
@@ -503,16 +580,30 @@ def grain(dtype):
 
 
 def _extent(array):
-    """The bytes of memory that an array spans."""
-    low = high = array.__array_interface__["data"][0]
-    if array.flags.c_contiguous or array.flags.f_contiguous:
-        return low, low + array.nbytes
+    """The bytes of memory that an array spans, from and to; its grain; where it begins."""
+    data = low = high = array.__array_interface__["data"][0]
+    flags, unit = array.flags, grain(array.dtype)
+    if flags.c_contiguous or flags.f_contiguous:
+        return low, low + array.nbytes, unit, data
     for extent, stride in zip(array.shape, array.strides, strict=True):
         if stride < 0:
             low += (extent - 1) * stride
         else:
             high += (extent - 1) * stride
-    return low, high + array.itemsize
+    return low, high + array.itemsize, unit, data
+
+
+def _merged(spans):
+    """Spans in order, those that overlap as one."""
+    merged = []
+    for low, high, unit, _ in sorted(spans):
+        if merged and low < merged[-1][1]:
+            first, last, other = merged[-1]
+            offset = low - first
+            merged[-1] = first, max(last, high), min(unit, other, offset & -offset or 16)
+        else:
+            merged.append((low, high, unit))
+    return merged
 
 
 def named(names, arguments):
@@ -522,6 +613,11 @@ def named(names, arguments):
             yield from named([f"{name}[{k}]" for k in range(len(value))], value)
         elif isinstance(value, np.ndarray):
             yield name, value
+
+
+@functools.cache
+def _bits(checks):
+    return sum(BITS.get(name, 0) for name in checks)
 
 
 class Shadow:
@@ -537,18 +633,21 @@ class Shadow:
 
     def __init__(self, tables, sites=False):
         self._worker, _, _, threads = tables
+        self._first = threads[0]
         self._row = row = np.zeros(C.WORDS, np.int64)
         self._lanes = np.zeros((threads.shape[0], S.LANES), np.int64)
         self._views = np.zeros(VIEW_WORDS, np.int64)
         self._variables = np.zeros((C.VARIABLES_COUNT, C.VARIABLE_WORDS), np.int64)
         self._entries = np.zeros((ENTRIES, ENTRY_WORDS), np.int64)
-        self._words = 6 if sites else 4
+        self._words = WORDS_WITH_SITES if sites else WORDS
         self._cells = self._shared = np.zeros((0, self._words), np.int64)
-        self._segments = np.zeros((0, SEGMENT_WORDS), np.int64)
+        self._segments = np.zeros((0, S.SEGMENT_WORDS), np.int64)
+        self._shared_segments = np.zeros((threads.shape[0] // S.LANES * S.ARRAYS, S.SEGMENT_WORDS), np.int64)
         row[C.THREADS], row[C.LANES_AT], row[C.VIEWS] = map(_address, (threads, self._lanes, self._views))
         row[C.VARIABLES], row[C.ENTRIES] = map(_address, (self._variables, self._entries))
         row[C.VIEWS_END], row[C.ENTRIES_END], row[C.CELL_BYTES] = VIEW_WORDS, ENTRIES, 8 * self._words
-        self._names = []
+        self._at = _address(row), _address(self._shared_segments)
+        self._names, self._laid_out, self._addresses = [], None, {}
 
     def begin(self, arrays, checks):
         """Make ready for a launch whose worker is prepared.
@@ -558,74 +657,83 @@ class Shadow:
         arrays : iterable of (str, numpy.ndarray)
             Arguments and what they are called.
         checks : iterable of str
+
+        Returns
+        -------
+        segments : dict
+            Addresses of segments, by those of the arrays.
         """
-        row, worker = self._row, self._worker
-        worker[S.SHADOW], worker[S.ACCESS] = _address(row), access.address
-        worker[S.CHECKED] = row[C.CHECKED] = sum(BITS.get(name, 0) for name in checks)
+        row, worker = self._row.data, self._worker.data  # numbers of Python's own: a third of the time
+        worker[S.SHADOW], worker[S.SEGMENTS] = self._at
+        worker[S.ACCESS] = access_in.address
+        worker[S.CHECKED] = row[C.CHECKED] = _bits(frozenset(checks))
         self._names = list(arrays)
         if row[C.TIME] > C.LAST // 2:
             row[C.TIME] = 0
             self._cells[:], self._shared[:] = 0, 0
             self._lanes[:] = 0
-        row[C.TIME] += 1
-        row[C.ERA] = row[C.GRID_TIME] = row[C.TIME]
-        row[C.FENCES] = row[C.FORGOT] = row[C.TOKEN] = row[C.ENTRIES_FREE] = 0
+        row[C.TIME] = row[C.ERA] = row[C.GRID_TIME] = now = row[C.TIME] + 1
+        row[C.FENCES] = row[C.FORGOT] = row[C.ENTRIES_FREE] = 0
         row[C.TOKEN] = -2 * C.VARIABLES_COUNT
         row[C.VIEWS_NEXT] = row[C.ENTRIES_NEXT] = 1
         row[C.OTHER], row[C.OTHER_KIND], row[C.OTHER_SITE] = -1, 0, 0
         if row[C.VARIABLES_USED]:
             self._variables[:] = 0
             row[C.VARIABLES_USED] = 0
-        self._lay_out()
-        slots, cells = int(worker[S.SLOTS]), int(min(S.SLOT_BYTES, worker[S.DYNAMIC] + S.STATIC_SHARED + 256))
+        segments = self._lay_out()
+        slots, cells = worker[S.SLOTS], min(S.SLOT_BYTES, worker[S.DYNAMIC] + S.STATIC_SHARED + 256)
         if self._shared.shape[0] < slots * cells:
             self._shared = np.zeros((slots * cells, self._words), np.int64)
-        row[C.SHARED_CELLS], row[C.SLOT_CELLS] = _address(self._shared), cells
-        thread = self._thread(0)  # threads that never wait run on the first row, with no block made resident
-        thread[[S.CLOCK, S.WARP_CLOCK]] = row[C.TIME]
-        thread[[S.KNOWN, S.NEAR, S.PENDING, S.PENDING_NEAR, S.FENCED, S.FENCED_NEAR, S.SLOT]] = 0
+            row[C.SHARED_CELLS] = _address(self._shared)
+        row[C.SLOT_CELLS] = cells
+        thread = self._first  # threads that never wait run on the first row, with no block made resident
+        thread[S.CLOCK : S.NEAR + 1] = thread[S.SLOT] = 0
+        thread[S.CLOCK] = thread[S.WARP_CLOCK] = now
+        return segments
 
     def forget(self):
         """Forget all accesses: copies of the launch before may not have landed."""
         self._cells[:], self._shared[:] = 0, 0
 
-    def _thread(self, f):
-        return _words(int(self._row[C.THREADS]) + 8 * S.THREAD_WORDS * f, S.THREAD_WORDS)
-
     def _lay_out(self):
-        """Give segments their cells."""
-        spans = sorted((*_extent(array), grain(array.dtype)) for _, array in self._names if array.size)
-        merged = []
-        for low, high, unit in spans:
-            if merged and low < merged[-1][1]:
-                first, last, other = merged[-1]
-                offset = low - first
-                merged[-1] = first, max(last, high), min(unit, other, offset & -offset or 16)
-            else:
-                merged.append((low, high, unit))
-        sizes = [unit.bit_length() - 1 for _, _, unit in merged]
-        counts = [((high - low) >> size) + 1 for (low, high, _), size in zip(merged, sizes, strict=True)]
-        first, table = 0, np.zeros((len(merged) + 1, SEGMENT_WORDS), np.int64)
-        for k, count in enumerate(counts):
+        """Give segments their cells, unless the last launch had the same; addresses of segments by those of arrays."""
+        spans = [_extent(array) for _, array in self._names if array.size]
+        laid_out = spans, self._row.item(C.CHECKED)
+        if laid_out != self._laid_out:
+            self._laid_out, self._segments = laid_out, self._table(_merged(spans))
+            at = _address(self._segments)
+            self._row[C.SEGMENTS_AT], self._row[C.SEGMENTS] = at, len(self._segments)
+            first = self._segments[:, S.LOWEST]
+            places = [int(np.searchsorted(first, low, "right")) - 1 for low, *_ in spans]
+            self._addresses = {
+                data: at + self._segments.strides[0] * k for (*_, data), k in zip(spans, places, strict=True)
+            }
+            self._too_large = bool((self._segments[:, S.GRAIN] == S.NO_CELLS).any())
+        self._segments[:, S.SINCE] = self._row[C.ERA]
+        self._row[C.FORGOT] = self._too_large
+        return self._addresses
+
+    def _table(self, merged):
+        """Segments with their cells."""
+        table, first, nbytes = np.zeros((len(merged), S.SEGMENT_WORDS), np.int64), 0, 8 * self._words
+        for segment, (low, high, unit) in zip(table, merged, strict=True):
+            size = unit.bit_length() - 1
+            count = ((high - low) >> size) + 1
             if first + count > MOST_CELLS:
-                sizes[k] = -1
-                self._row[C.FORGOT] = 1
-                continue
-            table[k, CELLS] = first
+                size, count = S.NO_CELLS, 0
+            segment[:7] = low, high, first * nbytes, size, 0, -1, 0
             first += count
         if self._cells.shape[0] < first:
             self._cells = np.zeros((first + first // 4, self._words), np.int64)
-        for k, (low, high, _) in enumerate(merged):
-            table[k, LOWEST], table[k, HIGHEST], table[k, SIZE] = low, high, sizes[k]
-            table[k, CELLS] = _address(self._cells) + int(table[k, CELLS]) * 8 * self._words
-        self._segments = table
-        self._row[C.SEGMENTS_AT] = self._row[C.SEGMENT] = _address(table)
-        self._row[C.SEGMENTS] = len(merged)
+        table[:, S.CELLS] += _address(self._cells)
+        for segment in table:
+            segment[S.QUICK] = _quick_bytes.py_func(self._row, segment)
+        return table
 
     @property
     def forgot(self):
         """Whether the last launch had more memory or order than can be followed, so that races may go unreported."""
-        return bool(self._row[C.FORGOT])
+        return bool(self._row[C.FORGOT] and self._row[C.CHECKED] & RACES)
 
     # --- for callers in Python --------------------------------------------------------------------------------------
 
@@ -727,7 +835,7 @@ class Shadow:
                     return "shared memory", (offset - start) // max(int(self._row[C.ERROR_BYTES]), 1)
             return "shared memory", None
         for name, array in self._names:
-            low, high = _extent(array)
+            low, high, *_ = _extent(array)
             if low <= address < max(high, low + 1):
                 return name, _index(array, address)
         return "local memory" if code != S.OUTSIDE else "an array", None

@@ -28,11 +28,11 @@ ARRAYS = 64
 (
     WORKER, STACK, KIND, OP, MASK, ARGUMENT, SITE, SLOT, STARTED, VALUE, RESULT, EXTRA, LANE, TX, TY, TZ, BX,
     BY, BZ, SHARED, LINEAR, BLOCK, TOP, CLOCK, KNOWN, WARP_CLOCK, PENDING, PENDING_NEAR, FENCED, FENCED_NEAR,
-    FENCED_CLOCK, NEAR,
-) = range(32)  # fmt: skip
+    FENCED_CLOCK, NEAR, SEGMENT, ME,
+) = range(34)  # fmt: skip
 # What `transfers` keeps of a thread: first and last copy and group of its three queues, its arrivals at the barrier of
 # its cluster.
-QUEUES, CLUSTER_ARRIVALS = 32, 41
+QUEUES, CLUSTER_ARRIVALS = 34, 43
 THREAD_WORDS = 48
 
 # A warp: masks of lanes.
@@ -46,10 +46,10 @@ THREADS_LIVE, NUMBER, IN_USE, SHARED_USED, SHARED_ARRAYS, BARRIER = range(6)
 ARRIVED, EXPECTED, BARRIER_SITE, VOTES, VOTING = range(5)
 BARRIER_WORDS = 5
 SHARED_TABLE = BARRIER + BARRIER_WORDS * BARRIERS
-# What `clocks` and `shadow` keep of a block: log2 of the bytes of a cell of its shared arrays plus one, when it became
-# resident, when one of its threads fenced last, and what those know that have arrived at its barriers and went on.
-CELL_SIZES = SHARED_TABLE + 3 * ARRAYS
-BORN, FENCED_LAST, ARRIVED_VIEWS = CELL_SIZES + ARRAYS, CELL_SIZES + ARRAYS + 1, CELL_SIZES + ARRAYS + 2
+# What `clocks` keeps of a block: when it became resident, when one of its threads fenced last, and what those know that
+# have arrived at its barriers and went on.
+BORN = SHARED_TABLE + 3 * ARRAYS
+FENCED_LAST, ARRIVED_VIEWS = BORN + 1, BORN + 2
 BLOCK_WORDS = ARRIVED_VIEWS + 2 * BARRIERS
 
 # A worker.
@@ -58,10 +58,19 @@ BLOCK_WORDS = ARRIVED_VIEWS + 2 * BARRIERS
     SIZE, STRIDE, BLOCKS, RESIDENT, SLOTS, TARGET, NEXT_BLOCK, LAST_BLOCK, FINISHED, RANDOM, SEED, POINTS, STEP,
     PROGRESS, SEEN, STALLS, AT_GRID_COUNT, STRICT, ERROR, ERROR_FIBRE, ERROR_OTHER, ERROR_ADDRESS, SHARED_BASE,
     SHARED_STRIDE, CHECKED, EXCEPTION, ACCESS, NAMED, ERROR_SITE, ERROR_OTHER_SITE, ERROR_KIND, ERROR_OTHER_KIND,
-    BLOCKS_AT, PLACE, WARPS_AT, THREADS_AT, ORDER_AT, SHADOW, SIGNALS, PREEMPT, MAIL,
-    TRANSFER, AGENT, TRANSFERS, IN_FLIGHT,
-) = range(58)  # fmt: skip
+    BLOCKS_AT, PLACE, WARPS_AT, THREADS_AT, ORDER_AT, SHADOW, SIGNALS, PREEMPT, SEGMENTS, MAIL, TRANSFER, AGENT,
+    TRANSFERS, IN_FLIGHT,
+) = range(59)  # fmt: skip
 WORKER_WORDS = 64
+
+# A segment: an array of a block, or arguments that overlap. Its bytes, its first cell, log2 of the bytes of a cell, the
+# time from which on a cell counts, the slot of its block (-1 for arguments), and the bytes of an access that
+# `shadow.quick` may take (0 if none).
+LOWEST, HIGHEST, CELLS, GRAIN, SINCE, HOME, QUICK = range(7)
+SEGMENT_WORDS = 8
+
+#: Log2 of the bytes of a cell where there are no cells (yet).
+NO_CELLS = 62
 
 # What a thread asks for when it hands over.
 RUNNING, AT_WARP, AT_BLOCK, AT_POINT, AT_WHOLE_GRID, DONE, RAISED, ARRIVES = range(8)

@@ -143,7 +143,7 @@ def _issue(worker, t, to, source, nbytes, group, barrier):
     copy[TO], copy[FROM], copy[BYTES], copy[GROUP], copy[NEXT], copy[BARRIER] = to, source, nbytes, group, 0, barrier
     copy[OWNER] = t
     if worker[S.SHADOW]:
-        copy[STAMP] = clocks.of(worker)[clocks.TIME] << 32 | (thread[S.BLOCK] * worker[S.STRIDE] + thread[S.LINEAR])
+        copy[STAMP] = clocks.of(worker)[clocks.TIME] << 32 | thread[S.ME]
     return at
 
 

@@ -423,6 +423,29 @@ def test_what_a_thread_wrote_itself_is_written(run):
     assert out[0] == 15
 
 
+@pytest.mark.parametrize("faulty", [False, True])
+def test_a_name_may_be_an_array_of_the_thread_of_the_block_or_an_argument(run, faulty):
+    @cuda.jit
+    def kernel(x, faulty):
+        s, own = cuda.shared.array(8, float32), cuda.local.array(8, float32)
+        t = cuda.threadIdx.x
+        memory = s
+        if t == 1:
+            memory = own
+        elif t == 2:
+            memory = x
+        if not (faulty and t < 2):
+            memory[t] = t
+        x[4 + t] = memory[t]
+
+    x = np.zeros(8, np.float32)
+    if faulty:
+        message(run, simulator.UninitializedError, kernel, 1, 3, x, True)
+    else:
+        run(kernel, 1, 3, x, False)
+        np.testing.assert_array_equal(x, [0, 0, 2, 0, 0, 1, 2, 0])
+
+
 def test_misaligned_access_is_reported(run):
     @cuda.jit
     def kernel(x):
@@ -467,3 +490,32 @@ def test_slices_are_checked_element_by_element(run):
         x[2:6] = 1.0
 
     assert "x[2]" in message(run, simulator.RaceError, kernel, 1, 2, np.zeros(8))
+
+
+# --- large launches -------------------------------------------------------------------------------------------------
+
+
+def test_a_large_launch_is_not_run_again_to_find_source_lines(monkeypatch):
+    @cuda.jit
+    def kernel(x):
+        x[cuda.grid(1)] = 1
+
+    monkeypatch.setattr("kernels.simulator.launch.EXPLAINED", 64)
+    for threads, explained in ((64, True), (96, False)):
+        x = np.zeros(60)
+        with pytest.raises(simulator.OutOfBoundsError, match="which has 60 elements") as caught:
+            simulate(kernel)[threads // 32, 32](x)
+        assert ("x[cuda.grid(1)] = 1" in str(caught.value)) == explained
+
+
+def test_a_launch_with_more_memory_than_the_checks_follow_says_so(monkeypatch):
+    @cuda.jit
+    def kernel(x):
+        x[cuda.grid(1)] = 1
+
+    monkeypatch.setattr("kernels.simulator.shadow.MOST_CELLS", 64)
+    simulate(kernel)[1, 32](np.zeros(60))
+    with pytest.warns(simulator.SimulatorWarning, match="races may have gone unreported"):
+        simulate(kernel)[1, 32](np.zeros(70))
+    monkeypatch.undo()
+    simulate(kernel)[1, 32](np.zeros(60))

@@ -166,6 +166,76 @@ def test_a_device_function_may_call_itself(run):
     np.testing.assert_array_equal(out, [0, 1, 3, 6, 10, 15])
 
 
+@pytest.mark.parametrize("checks", ["all", "none"])
+@pytest.mark.parametrize("engine", ENGINES)
+def test_threads_know_where_they_are_whoever_asks(engine, checks):
+    @cuda.jit
+    def down(n):  # calls itself, so that it is part of no loop over threads
+        return cuda.threadIdx.x if n == 0 else down(n - 1)
+
+    @cuda.jit
+    def of_block():
+        return cuda.blockIdx.x + cuda.gridDim.x * (cuda.blockIdx.y + cuda.gridDim.y * cuda.blockIdx.z)
+
+    @cuda.jit
+    def asks_itself(out, lanes, x):
+        i, j, k = cuda.grid(3)
+        out[k, j, i] = of_block()
+        lanes[k, j, i] = cuda.laneid
+        x[k, j, i] = i
+
+    @cuda.jit
+    def asks_by_another(out, lanes, x):
+        i, j, k = cuda.grid(3)
+        nx, ny, nz = cuda.gridsize(3)
+        t = cuda.threadIdx
+        lanes[k, j, i] = (t.x + cuda.blockDim.x * (t.y + cuda.blockDim.y * t.z)) % 32
+        out[nz - 1 - k, ny - 1 - j, nx - 1 - i] = of_block()
+        x[k, j, i] = down(2) + cuda.blockIdx.x * cuda.blockDim.x
+
+    grid, block = (3, 2, 2), (5, 4, 3)
+    shape = tuple(g * b for g, b in zip(grid, block, strict=True))[::-1]
+    k, j, i = np.indices(shape)
+    blocks = i // 5 + 3 * (j // 4 + 2 * (k // 3))
+    lanes = (i % 5 + 5 * (j % 4 + 4 * (k % 3))) % 32
+    for kernel, expected in ((asks_itself, blocks), (asks_by_another, blocks[::-1, ::-1, ::-1])):
+        found = np.zeros((3, *shape), np.int32)
+        simulate(kernel, engine=engine, checks=checks)[grid, block](*found)
+        np.testing.assert_array_equal(found, [expected, lanes, i])
+
+
+@pytest.mark.parametrize("checks", ["all", "none"])
+def test_an_exception_tells_the_thread_that_raised_it(checks):
+    @cuda.jit
+    def kernel(x):
+        i, j = cuda.grid(2)
+        x[j, i] += 1
+        if x[j, i] > 1:
+            raise ValueError("seen")
+
+    x = np.zeros((4, 6), np.int32)
+    x[3, 4] = 1
+    with pytest.raises(ValueError, match="seen") as caught:
+        simulate(kernel, checks=checks)[(3, 2), (2, 2)](x)
+    assert caught.value.simulated == ((0, 1, 0), (2, 1, 0))
+
+
+def test_elements_that_a_loop_over_threads_reads_may_be_those_that_it_writes():
+    @cuda.jit
+    def shift(x, y, distance):
+        i = cuda.grid(1)
+        if i < y.size:
+            y[i] = x[i] + distance
+
+    for distance in (1, 3, 8, 64):
+        memory = np.arange(1000.0)
+        expected = memory.copy()
+        for i in range(1000 - distance):  # ascending, as seed 0 runs threads
+            expected[i + distance] = expected[i] + distance
+        simulate(shift, checks="none")[4, 256](memory[:-distance], memory[distance:], distance)
+        np.testing.assert_array_equal(memory, expected)
+
+
 def test_an_atomic_takes_an_index_that_numba_makes_a_float(run):
     @cuda.jit
     def kernel(counts, n):

@@ -5,6 +5,7 @@ import itertools
 import math
 import types as python_types
 
+import llvmlite.binding as llvm
 from llvmlite import ir
 from numba import jit, njit, types
 from numba.core import cgutils, codegen
@@ -17,9 +18,9 @@ from numba.core.registry import cpu_target
 from numba.core.target_extension import jit_registry, target_override
 from numba.core.typed_passes import NopythonTypeInference
 
-from .. import compat, rebind
+from .. import compat, rebind, shadow
 from .. import state as S
-from . import cache, captured, checked, cuda, mathematics, target
+from . import cache, captured, checked, cuda, mathematics, target, threads
 from .lowering import HAND_OVER, POINT, WORD, put, row, word
 
 #: How kernels and device functions are compiled: no reference counts (50 ns a thread instead of 3), no wrappers that
@@ -33,17 +34,25 @@ OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapp
 class _Library(codegen.AOTCodeLibrary):
     """Compiled functions for others to link: optimized where all is together, and only there."""
 
-    whole = False
+    whole, prepare = False, None
 
     def add_ir_module(self, ir_module):
         # A frame that is larger than a page is touched from its top on, so that none skips the guard below a stack.
         for function in ir_module.functions:
             if not function.is_declaration:
                 set.add(function.attributes, '"probe-stack"="inline-asm"')  # llvmlite does not know of it
-                self.codegen.defined[function.name] = self
+                if not self.whole:
+                    self.codegen.defined[function.name] = self
+                    if threads.asks(function, self.codegen.asking) and "noinline" not in function.attributes:
+                        self.codegen.asking.add(function.name)
+                        function.attributes.add("alwaysinline")
         super().add_ir_module(ir_module)
 
     def _optimize_final_module(self):
+        if self.prepare:
+            passes = llvm.create_pass_builder(self._codegen._tm, llvm.create_pipeline_tuning_options(speed_level=0))
+            inline = passes.getModulePassManager()
+            self._final_module = self.prepare(self._final_module, lambda: inline.run(self._final_module, passes))
         if self.whole:
             super()._optimize_final_module()
 
@@ -58,7 +67,7 @@ class _Codegen(codegen.AOTCPUCodegen):
 
     def __init__(self):
         super().__init__("simulator", cpu_name="host")
-        self.environments, self.defined = {}, {}
+        self.environments, self.defined, self.asking = {}, {}, set()
 
     def _customize_tm_features(self):
         return self._get_host_cpu_features()
@@ -145,15 +154,34 @@ def object_file(name, emit, libraries):
     return _linked(_target().codegen, name, emit, libraries).emit_native_object()
 
 
-def _linked(generator, name, emit, libraries):
+@global_compiler_lock
+def text(name, emit, libraries):
+    """The same as text, for `_linked` to inline the function `name`."""
+    library = _linked(_target().codegen, name, emit, libraries)
+    library._ensure_finalized()
+    return library.get_llvm_str()
+
+
+def _linked(generator, name, emit, libraries, inlined=(), prepare=None):
     library = generator.create_library(name)
-    library.whole = True
+    library.whole, library.prepare = True, prepare
     module = library.create_ir_module(name)
     emit(module)
     library.add_ir_module(module)
     for each in libraries:
         library.add_linking_library(each)
+    for each in inlined:
+        library._final_module.link_in(_copy(each))
     return library
+
+
+def _copy(inlined):
+    """A module with a function that is to be inlined."""
+    module = llvm.parse_assembly(inlined.text)
+    for function in module.functions:
+        if not function.is_declaration:
+            function.linkage = "weak_odr"  # of use to libraries that are linked later
+    return module
 
 
 # --- arguments ----------------------------------------------------------------------------------------------
@@ -167,9 +195,8 @@ def _load(context, builder, native, at):
         array.data = builder.inttoptr(at(), array.data.type)
         array.shape = cgutils.pack_array(builder, [at() for _ in range(native.ndim)], WORD)
         array.strides = cgutils.pack_array(builder, [at() for _ in range(native.ndim)], WORD)
-        for name in ("meminfo", "parent"):
-            pointer = getattr(array, name).type
-            setattr(array, name, pointer(None))
+        array.meminfo = array.meminfo.type(None)
+        array.parent = builder.inttoptr(at(), array.parent.type)
         return array._getvalue()
     if isinstance(native, types.BaseTuple):
         return context.make_tuple(builder, native, [_load(context, builder, n, at) for n in native])
@@ -228,10 +255,20 @@ def kernel(function, arguments, is_checked, allocates):
     text = "".join(library.get_llvm_str() for library in libraries)
     name, waits = "simulator_entry", HAND_OVER in text
 
-    def emit(module, name=name):
-        _emit_entry(context, module, name, compiled, loop=not waits)
+    inlined = [shadow.quick] if is_checked else []
 
-    library = _linked(_target().codegen, name, emit, libraries)
+    def emit(module, name=name, by_rows=True):
+        _emit_entry(context, module, name, compiled, loop=not waits)
+        if by_rows:
+            threads.define(module, text + str(module))
+
+    if waits:
+        library = _linked(_target().codegen, name, emit, libraries, inlined)
+    else:  # a thread that does not look at its row, and ends soon, is told by values alone where it is
+        rows = "llvm.frameaddress" in text or threads.repeats(text)
+        prepare = functools.partial(threads.with_values, entry=name, rows=rows)
+        by_values = functools.partial(emit, by_rows=False)
+        library = _linked(_target().codegen, name, by_values, libraries, inlined, prepare)
     code = library.emit_native_object()
     needs = sorted(cache.needs(code))
     portable = cache.portable(needs) and not library.has_dynamic_globals
@@ -241,7 +278,7 @@ def kernel(function, arguments, is_checked, allocates):
     def linked():
         generator = cpu_target.target_context.codegen()
         unique = f"{name}_{next(_entries)}"
-        library = _linked(generator, unique, functools.partial(emit, name=unique), libraries)
+        library = _linked(generator, unique, functools.partial(emit, name=unique), libraries, inlined)
         address = library.get_pointer_to_function(unique)
         for symbol, environment in _target().codegen.environments.items():
             if f"@{symbol} " in library.get_llvm_str():
@@ -277,18 +314,23 @@ def _emit_entry(context, module, name, compiled, loop):
         for native in compiled.signature.args
     ]
     kernel = context.declare_function(module, compiled.fndesc)
+    placed, place = threads.functions(module)
 
-    def call():
+    def call(*coordinates):
+        if loop:
+            builder.call(placed, coordinates)
         status, _ = context.call_conv.call_function(
             builder, kernel, compiled.signature.return_type, compiled.signature.args, arguments
         )
         with builder.if_then(status.is_error, likely=False):
+            if loop:
+                builder.call(place, coordinates)
             put(builder, S.EXCEPTION, builder.ptrtoint(status.excinfoptr, WORD), boss)
             _leave(builder, S.RAISED, thread, boss)
             builder.unreachable()
 
     if loop:
-        _emit_loops(builder, thread, boss, call)
+        threads.emit_loops(builder, thread, boss, call)
     else:
         call()
     _leave(builder, S.DONE, thread, boss)
@@ -300,34 +342,6 @@ def _leave(builder, kind, thread, boss):
     switch = ir.FunctionType(ir.VoidType(), [WORD.as_pointer(), WORD]).as_pointer()
     function = builder.inttoptr(word(builder, S.SWITCH, boss), switch)
     builder.call(function, [builder.gep(thread, [WORD(S.STACK)]), word(builder, S.SCHEDULER_STACK, boss)])
-
-
-def _emit_loops(builder, thread, boss, call):
-    """Over blocks ``NEXT_BLOCK`` to ``LAST_BLOCK`` and all their threads."""
-    extents = [word(builder, S.BDX + axis, boss) for axis in range(3)]
-    gdx, gdy = word(builder, S.GDX, boss), word(builder, S.GDY, boss)
-    blocks = cgutils.for_range_slice(
-        builder, word(builder, S.NEXT_BLOCK, boss), word(builder, S.LAST_BLOCK, boss), WORD(1), WORD
-    )
-    with blocks as (number, _):
-        put(builder, S.BLOCK, number, thread)
-        put(builder, S.BX, builder.urem(number, gdx), thread)
-        rest = builder.udiv(number, gdx)
-        put(builder, S.BY, builder.urem(rest, gdy), thread)
-        put(builder, S.BZ, builder.udiv(rest, gdy), thread)
-        with (
-            cgutils.for_range(builder, extents[2], intp=WORD) as z,
-            cgutils.for_range(builder, extents[1], intp=WORD) as y,
-        ):
-            put(builder, S.TZ, z.index, thread)
-            put(builder, S.TY, y.index, thread)
-            before = builder.mul(builder.add(builder.mul(z.index, extents[1]), y.index), extents[0])
-            with cgutils.for_range(builder, extents[0], intp=WORD) as x:
-                linear = builder.add(before, x.index)
-                put(builder, S.TX, x.index, thread)
-                put(builder, S.LINEAR, linear, thread)
-                put(builder, S.LANE, builder.and_(linear, WORD(31)), thread)
-                call()
 
 
 # --- what kernels name --------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 `Checked` is Numba's type of arrays with its own element access: an index is compared with the extent, `shadow.access`
 is asked, and then the element is loaded or stored as ever. Views of checked arrays are checked. A thread's own arrays
 have a byte for each of their bytes that says whether it was written; the field ``parent`` of the array's structure,
-which has no other use here, holds how far away those bytes are, so that views find them too.
+which has no other use here, holds how far away those bytes are, so that views find them too. For other arrays it holds
+the address of their segment, or 0 where that is to be looked for.
 """
 
 import operator
@@ -23,6 +24,7 @@ from numba.np import arrayobj
 
 from .. import shadow
 from .. import state as S
+from .fibers import STACK
 from .lowering import WORD, call_worker, put, row, word, worker
 
 
@@ -135,10 +137,29 @@ def _helper(builder, name, count, emit):
     return found
 
 
-def _emit_access(builder, address, nbytes, kind):
-    fault = call_worker(builder, S.ACCESS, WORD, address, nbytes, kind, WORD(0))
+def _emit_access(builder, address, nbytes, kind, segment):
+    fault = call_worker(builder, S.ACCESS, WORD, address, nbytes, kind, segment)
     with builder.if_then(builder.icmp_unsigned("!=", fault, WORD(0)), likely=False):
         _stop(builder)
+
+
+def _access(builder, address, nbytes, kind, segment):
+    """A plain access is filed here where that is all there is to do (`shadow.quick`)."""
+    if kind & 255 not in (S.READ, S.WRITE):
+        helper = _helper(builder, "simulator_access", 4, _emit_access)
+        builder.call(helper, [address, WORD(nbytes), WORD(kind), segment])
+        return
+
+    def emit(body, thread, address, segment):
+        arguments = [address, WORD(nbytes), WORD(kind), segment]
+        function = ir.FunctionType(WORD, [WORD] * 5)
+        quick = cgutils.get_or_insert_function(body.module, function, shadow.quick.symbol)
+        filed = body.icmp_unsigned("!=", body.call(quick, [thread, *arguments]), WORD(0))
+        with body.if_then(body.not_(filed), likely=False):
+            body.call(_helper(body, "simulator_access", 4, _emit_access), arguments)
+
+    thread = builder.ptrtoint(row(builder), WORD)
+    builder.call(_helper(builder, f"simulator_access_{kind}_{nbytes}", 3, emit), [thread, address, segment])
 
 
 def _emit_own(builder, address, nbytes, kind, away):
@@ -151,14 +172,14 @@ def _emit_own(builder, address, nbytes, kind, away):
         with read, cgutils.for_range(builder, nbytes, intp=WORD) as loop:
             untouched = builder.icmp_unsigned("==", builder.load(builder.gep(flags, [loop.index])), ir.IntType(8)(0))
             with builder.if_then(untouched, likely=False):
-                _emit_access(builder, address, nbytes, WORD(S.UNTOUCHED))
+                _emit_access(builder, address, nbytes, WORD(S.UNTOUCHED), WORD(0))
 
 
 def _emit_beyond(builder, data, index, axis, extent):
     thread = row(builder)
     for column, value in ((S.VALUE, index), (S.ARGUMENT, axis), (S.EXTRA, extent)):
         put(builder, column, value, thread)
-    _emit_access(builder, data, WORD(0), WORD(S.BEYOND))
+    _emit_access(builder, data, WORD(0), WORD(S.BEYOND), WORD(0))
 
 
 def ask(context, builder, native, address, kind, away, aligned=True, nbytes=None):
@@ -167,13 +188,14 @@ def ask(context, builder, native, address, kind, away, aligned=True, nbytes=None
         nbytes = context.get_abi_sizeof(context.get_data_type(native))
     if aligned:
         kind |= _alignment(native, nbytes) << 8
-    own = builder.icmp_unsigned("!=", away, WORD(0))
-    arguments = [address, WORD(nbytes), WORD(kind)]
+    # Distances on a stack are small, and addresses large.
+    distance = builder.icmp_unsigned("<", builder.add(away, WORD(STACK - 1)), WORD(2 * STACK))
+    own = builder.and_(distance, builder.icmp_unsigned("!=", away, WORD(0)))
     with builder.if_else(own, likely=False) as (mine, others):
         with mine:
-            builder.call(_helper(builder, "simulator_own", 4, _emit_own), [*arguments, away])
+            builder.call(_helper(builder, "simulator_own", 4, _emit_own), [address, WORD(nbytes), WORD(kind), away])
         with others:
-            builder.call(_helper(builder, "simulator_access", 3, _emit_access), arguments)
+            _access(builder, address, nbytes, kind, away)
 
 
 def _alignment(native, nbytes):
@@ -353,6 +375,15 @@ def own(context, builder, native, value, size):
     cgutils.memset(builder, builder.bitcast(flags, cgutils.voidptr_t), WORD(size), 0)
     away = builder.sub(builder.ptrtoint(flags, WORD), builder.ptrtoint(array.data, WORD))
     array.parent = builder.inttoptr(away, array.parent.type)
+    return array._getvalue()
+
+
+def shared(context, builder, native, value):
+    """A block's array that was just placed, with its segment if it is a checked one."""
+    if not isinstance(native, Checked):
+        return value
+    array = arrayobj.make_array(native)(context, builder, value)
+    array.parent = builder.inttoptr(word(builder, S.SEGMENT), array.parent.type)
     return array._getvalue()
 
 

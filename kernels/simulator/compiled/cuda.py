@@ -22,10 +22,10 @@ from .lowering import (
     Namespace,
     bits,
     call_worker,
+    coordinate,
     declare,
     hand_over,
     point,
-    row,
     signature,
     site,
     unbits,
@@ -37,13 +37,12 @@ from .target import in_kernels
 # --- where a thread is --------------------------------------------------------------------------------------
 
 
-def _three(name, x, of_worker=False):
-    return Namespace(name, x=Field(x, of_worker=of_worker), y=Field(x + 1, of_worker=of_worker),
-                     z=Field(x + 2, of_worker=of_worker))  # fmt: skip
+def _three(name, x):
+    return Namespace(name, x=Field(x), y=Field(x + 1), z=Field(x + 2))
 
 
 threadIdx, blockIdx = _three("threadIdx", S.TX), _three("blockIdx", S.BX)
-blockDim, gridDim = _three("blockDim", S.BDX, True), _three("gridDim", S.GDX, True)
+blockDim, gridDim = _three("blockDim", S.BDX), _three("gridDim", S.GDX)
 
 
 def _dimensions(ndim):
@@ -66,12 +65,11 @@ def grid(ndim):
 
 @grid.emits
 def _(context, builder, sig, args):
-    thread = row(builder)
-    boss = worker(builder, thread)
+    flags = "nuw", "nsw"
 
     def place(axis):
-        first = builder.mul(word(builder, S.BX + axis, thread), word(builder, S.BDX + axis, boss))
-        return builder.add(first, word(builder, S.TX + axis, thread))
+        first = builder.mul(coordinate(builder, S.BX + axis), coordinate(builder, S.BDX + axis), flags=flags)
+        return builder.add(first, coordinate(builder, S.TX + axis), flags=flags)
 
     return _places(context, builder, sig.return_type, place)
 
@@ -83,10 +81,9 @@ def gridsize(ndim):
 
 @gridsize.emits
 def _(context, builder, sig, args):
-    boss = worker(builder)
     return _places(
         context, builder, sig.return_type,
-        lambda axis: builder.mul(word(builder, S.GDX + axis, boss), word(builder, S.BDX + axis, boss)),
+        lambda axis: builder.mul(coordinate(builder, S.GDX + axis), coordinate(builder, S.BDX + axis)),
     )  # fmt: skip
 
 
@@ -166,7 +163,7 @@ def _shared_array(of):
             extents = [builder.sdiv(word(builder, S.DYNAMIC, worker(builder)), WORD(itemsize))]
         else:
             extents = [WORD(extent) for extent in shape]
-        return fill(context, builder, native, address, extents)
+        return checked.shared(context, builder, native, fill(context, builder, native, address, extents))
 
     return array
 
@@ -434,7 +431,7 @@ def lanemask_lt():
 
 @lanemask_lt.emits
 def _(context, builder, sig, args):
-    bit = builder.shl(INT32(1), builder.trunc(word(builder, S.LANE), INT32))
+    bit = builder.shl(INT32(1), builder.trunc(coordinate(builder, S.LANE), INT32))
     return builder.sub(bit, INT32(1))
 
 

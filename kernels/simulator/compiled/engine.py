@@ -9,6 +9,7 @@ import functools
 import itertools
 import pickle
 import threading
+from array import array
 
 import numpy as np
 from numba import typeof, types
@@ -54,16 +55,16 @@ class Worker:
             self.agent.begin()
             self.shadow.forget()
         order = scheduler.prepare(self.tables, grid, block, **options)
-        slots = int(worker[S.SLOTS])
-        count = slots * int(worker[S.STRIDE])
+        slots = worker.item(S.SLOTS)
+        count = slots * worker.item(S.STRIDE)
         if self.stacks.count < count:
             first = self.stacks.count
             self.stacks.reserve(count)
             threads[first : self.stacks.count, S.WORKER] = self.here
         if self.shared.size < slots * S.SLOT_BYTES + S.WINDOW_ALIGNMENT:
             self.shared = np.empty(slots * S.SLOT_BYTES + S.WINDOW_ALIGNMENT, np.uint8)
-        base = self.shared.__array_interface__["data"][0]
-        worker[S.SHARED_BASE] = -(-base // S.WINDOW_ALIGNMENT) * S.WINDOW_ALIGNMENT
+            base = self.shared.__array_interface__["data"][0]
+            worker[S.SHARED_BASE] = -(-base // S.WINDOW_ALIGNMENT) * S.WINDOW_ALIGNMENT
         worker[S.DYNAMIC] = shared
         return order
 
@@ -71,17 +72,19 @@ class Worker:
 # --- arguments ----------------------------------------------------------------------------------------------
 
 
-def words_of(native, value, keep):
-    """An argument as a row of words; what must stay alive goes to `keep`."""
+def words_of(native, value, keep, segments):
+    """An argument as a row of words; what must stay alive goes to `keep`, `segments` gives those of arrays."""
     if isinstance(native, types.Array):
         keep.append(value)
         strides = (stride % 2**64 for stride in value.strides)
-        return (value.size, value.itemsize, value.__array_interface__["data"][0], *value.shape, *strides)
+        data = value.__array_interface__["data"][0]
+        return (value.size, value.itemsize, data, *value.shape, *strides, segments.get(data, 0))
     if isinstance(native, types.BaseTuple):
-        return tuple(itertools.chain.from_iterable(words_of(n, v, keep) for n, v in zip(native, value, strict=True)))
+        parts = (words_of(n, v, keep, segments) for n, v in zip(native, value, strict=True))
+        return tuple(itertools.chain.from_iterable(parts))
     if isinstance(native, types.Complex):
         half = types.float32 if native is types.complex64 else types.float64
-        return (*words_of(half, value.real, keep), *words_of(half, value.imag, keep))
+        return (*words_of(half, value.real, keep, segments), *words_of(half, value.imag, keep, segments))
     if isinstance(native, types.Record):
         cell = np.array(value)
         keep.append(cell)
@@ -89,7 +92,7 @@ def words_of(native, value, keep):
     if isinstance(native, (types.NoneType, types.Omitted, types.Callable)):
         return ()
     if isinstance(native, types.EnumMember):
-        return words_of(native.dtype, value.value, keep)
+        return words_of(native.dtype, value.value, keep, segments)
     if isinstance(native, (types.NPDatetime, types.NPTimedelta)):
         return (int(np.asarray(value).view(np.uint64)),)
     if isinstance(native, types.Float):
@@ -176,28 +179,29 @@ class Engine:
         """A kernel for types of arguments."""
         options = not shadow.BITS.keys().isdisjoint(checks), compat.kernels_allocate()
         key = function, arguments, options
-        if key not in self._kernels:  # what the kernel names has the values of its first launch for ever, as on a GPU
-            self._kernels[key] = Kernel(function, arguments, *options)
-        return self._kernels[key]
+        found = self._kernels.get(key)
+        if found is None:  # what the kernel names has the values of its first launch for ever, as on a GPU
+            found = self._kernels[key] = Kernel(function, arguments, *options)
+        return found
 
 
 def run(kernel, grid, block, arguments, shared, chosen, worker, part, parts):
-    """Run one of `parts` parts of a grid's blocks on a worker."""
-    keep = []
-    rows = [words_of(native, value, keep) for native, value in zip(kernel.arguments, arguments, strict=True)]
-    words = np.array([*itertools.chain.from_iterable(rows), 0], np.uint64)
+    """Run one of `parts` parts of a grid's blocks on a worker; whether its races may have gone unreported."""
+    keep, segments = [], {}
     with worker.lock:
         order = worker.prepare(grid, block, shared, seed=chosen.seed, slots=chosen.resident if kernel.waits else 1,
                                strict="convergence" in chosen.checks)  # fmt: skip
         table, _, _, threads = worker.tables
-        table[S.ARGUMENTS], table[S.PREEMPT] = words.__array_interface__["data"][0], kernel.portable
         if kernel.checked:
-            worker.shadow.begin(shadow.named(kernel.names, arguments), chosen.checks)
+            segments = worker.shadow.begin(shadow.named(kernel.names, arguments), chosen.checks)
+        rows = [words_of(n, value, keep, segments) for n, value in zip(kernel.arguments, arguments, strict=True)]
+        words = array("Q", itertools.chain.from_iterable(rows))
+        table[S.ARGUMENTS], table[S.PREEMPT] = words.buffer_info()[0], kernel.portable
         if kernel.waits:
             order = order[part::parts].copy() if parts > 1 else order
             table[S.BLOCKS], table[S.ORDER_AT] = order.size, order.__array_interface__["data"][0]
         else:
-            count = int(table[S.BLOCKS])
+            count = table.item(S.BLOCKS)
             table[S.NEXT_BLOCK], table[S.LAST_BLOCK] = count * part // parts, count * (part + 1) // parts
         verdict = _run(worker, kernel, chosen.timeout)
         if verdict == S.KERNEL_RAISED:
@@ -209,6 +213,7 @@ def run(kernel, grid, block, arguments, shared, chosen, worker, part, parts):
             raise worker.shadow.error()
         if verdict != S.FINISHED_ALL:
             raise reports.brief(worker.tables, verdict)
+        return kernel.checked and worker.shadow.forgot
 
 
 def _run(worker, kernel, timeout):

@@ -29,7 +29,9 @@ def row(builder):
     )
     here = builder.ptrtoint(builder.call(frame, [INT32(0)]), WORD)
     end = builder.sub(builder.or_(here, WORD(STACK - 1)), builder.and_(builder.lshr(here, WORD(SHIFT)), WORD(STAGGER)))
-    return builder.inttoptr(builder.load(builder.inttoptr(builder.sub(end, WORD(7)), pointer)), pointer)
+    found = builder.load(builder.inttoptr(builder.sub(end, WORD(7)), pointer))
+    found.set_metadata("invariant.load", builder.module.add_metadata([]))  # once for a whole function
+    return builder.inttoptr(found, pointer)
 
 
 def word(builder, column, base=None):
@@ -46,6 +48,19 @@ def put(builder, column, value, base=None):
 def worker(builder, base=None):
     """The row of the worker that runs the thread."""
     return builder.inttoptr(word(builder, S.WORKER, base), WORD.as_pointer())
+
+
+#: Words of the worker that tell a thread where it is; others are of the thread's own row.
+EXTENTS = frozenset(range(S.GDX, S.BDZ + 1))
+
+#: Names of the functions that `coordinate` calls, by column; `build` says what they are.
+COORDINATE = "simulator_coordinate_"
+
+
+def coordinate(builder, column):
+    """Where the running thread is in its block or grid, or an extent of them."""
+    function = ir.FunctionType(WORD, [])
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, f"{COORDINATE}{column}"), [])
 
 
 def hand_over(builder, kind, **columns):
@@ -178,13 +193,13 @@ def _constant_function(context, builder, native, value):
 
 
 class Field:
-    """An attribute that is a word of the running thread or of its worker."""
+    """An attribute that is a coordinate of the running thread."""
 
-    def __init__(self, column, native=types.int32, of_worker=False):
-        self.column, self.native, self.of_worker = column, native, of_worker
+    def __init__(self, column, native=types.int32):
+        self.column, self.native = column, native
 
     def emit(self, builder):
-        found = word(builder, self.column, worker(builder) if self.of_worker else None)
+        found = coordinate(builder, self.column)
         return builder.trunc(found, ir.IntType(self.native.bitwidth)) if self.native.bitwidth < 64 else found
 
 
