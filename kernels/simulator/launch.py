@@ -262,7 +262,13 @@ def _run_compiled(function, grid, block, arguments, shared, chosen, types=None):
         for array, before in saved:
             if array.flags.writeable:
                 array[...] = before
-        _run_interpreted(function, grid, block, arguments, shared, chosen._replace(timeout=None), types)
+        try:
+            _run_interpreted(function, grid, block, arguments, shared, chosen._replace(timeout=None), types)
+        except Exception as explained:
+            # What the interpreted engine has no name for, an extension of Numba's types, is not what went wrong.
+            if isinstance(error, errors.SimulatorError) and not isinstance(explained, errors.SimulatorError):
+                raise error from None
+            raise
         raise  # the interpreted engine did not see it
     return None
 

@@ -310,6 +310,8 @@ def _of_value(value, used, found, seen):
     elif (function := compat.python_function(value)) is not None:
         if function is value and compat.known_to_numba(value):  # an overload is what counts, which may be anything
             return _of_named(value, found)
+        if getattr(value, "_can_compile", True) is False:  # of the host alone, which is an error
+            raise _NotKept
         found.append(f"{kind.__module__}.{kind.__qualname__} {compat.signatures(value)}")
         _of_function(function, found, seen)
     elif (native := compat.scalar_type(value)) is not None:

@@ -11,6 +11,7 @@ from .integers import CUDA
 from .libdevice import LIBDEVICE
 from .mathematics import BUILTINS, DIFFERENT, MATH
 from .operations import NUMPY, OPERATORS
+from .quarters import FP8
 from .vectors import CASTS, VECTORS, Vector
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "CASTS",
     "CUDA",
     "DIFFERENT",
+    "FP8",
     "FP16",
     "LIBDEVICE",
     "MATH",

@@ -5,8 +5,10 @@ that the host side knows of the insides of Numba's simulator, numba-cuda's and N
 """
 
 import contextlib
+import functools
 import importlib
 import sys
+import types
 import warnings
 
 from ..errors import SimulatorError
@@ -27,7 +29,7 @@ _DECLARED = {
 }
 _COMPILERS = """compile compile_all compile_for_current_device compile_ptx compile_ptx_for_current_device""".split()
 _MISSING = object()
-_saved = []
+_undo = []
 _active = None
 
 
@@ -73,12 +75,8 @@ def patch(launch, options, compile=None):
 def unpatch():
     """Undo `patch`: Numba's simulator is as it was."""
     global _active
-    while _saved:
-        owner, name, value = _saved.pop()
-        if value is _MISSING:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, value)
+    while _undo:
+        _undo.pop()()
     Target.launch = Target.options = Target.compile = _active = None
 
 
@@ -102,7 +100,12 @@ def located(error, thread, block):
 
 def _set(owner, name, value):
     # vars, not getattr: a property or a function of a class must come back as it stood there.
-    _saved.append((owner, name, vars(owner).get(name, _MISSING)))
+    before = vars(owner).get(name, _MISSING)
+    _undo.append(
+        functools.partial(delattr, owner, name)
+        if before is _MISSING
+        else functools.partial(setattr, owner, name, before)
+    )
     setattr(owner, name, value)
 
 
@@ -149,6 +152,7 @@ def _replace_all(cuda):
     _declare(cuda)
     extending.replace(_set)
     _name_bfloats()
+    _name_quarters()
     _compile_random()
 
 
@@ -162,6 +166,20 @@ def _name_bfloats():
         _set(module, "__getattr__", _bfloat_function)
         for alias in ("bfloat16", "nv_bfloat16"):
             _set(module, alias, importlib.import_module("numba.cuda.types").bfloat16)
+
+
+def _name_quarters():
+    """The types and functions of float8 by the modules that have them on hardware (numba-cuda only)."""
+    internal = sys.modules.get("numba.cuda._internal")
+    if internal is None:
+        return
+    from ..functions import FP8
+
+    module = types.ModuleType("numba.cuda._internal.cuda_fp8")
+    vars(module).update(FP8)
+    _set(internal, "cuda_fp8", module)
+    sys.modules[module.__name__] = module
+    _undo.append(functools.partial(sys.modules.pop, module.__name__))
 
 
 def _compile_random():

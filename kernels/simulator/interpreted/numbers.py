@@ -263,7 +263,7 @@ def _caster(own, width, signed):
             return value
         if type(value) is not _int64 and isinstance(value, (np.floating, float)):
             # A byte is converted through 16 bits, for PTX has no smaller register.
-            number = _truncated(value, max(width, 16), signed)
+            number = _truncated(value, max(width, getattr(value, "narrowest", 16)), signed)
         else:
             number = int(value)
         return own(_wrapped(number, width, signed))
