@@ -140,7 +140,27 @@ def launch(function, grid, block, arguments, shared, chosen, types=None):
         if reason is None:
             return
         _note(function, reason)
-    _run_interpreted(function, grid, block, arguments, shared, chosen, types)
+    try:
+        _run_interpreted(function, grid, block, arguments, shared, chosen, types)
+    except _OF_NAMES_AND_TYPES:
+        if chosen.engine == "interpreted":
+            _infer(function, arguments, chosen, types)
+        raise
+
+
+#: What Python raises where Numba may have found an error of types.
+_OF_NAMES_AND_TYPES = (NameError, TypeError, AttributeError, NotImplementedError, errors.LaunchError)
+
+
+def _infer(function, arguments, chosen, types):
+    """Raise what the compiler says of a kernel that failed as Python, where every CUDA target would say it."""
+    from .compiled import engine
+
+    try:
+        types = types or tuple(map(engine.type_of, arguments))
+    except ValueError:  # an argument without a type
+        return
+    precompile(function, types, chosen)
 
 
 @functools.lru_cache(maxsize=256)
@@ -225,8 +245,7 @@ def precompile(function, types, chosen):
     TypingError
         Where no CUDA target takes the kernel; what only the compiled engine does not take shows at a launch.
     """
-    if chosen.engine == "compiled":
-        _compiled(function, types, chosen)
+    _compiled(function, types, chosen if chosen.engine == "compiled" else chosen._replace(checks=frozenset()))
 
 
 def _compiled(function, types, chosen):

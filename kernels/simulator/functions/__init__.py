@@ -11,7 +11,6 @@ from .integers import CUDA
 from .libdevice import LIBDEVICE
 from .mathematics import BUILTINS, DIFFERENT, MATH
 from .operations import NUMPY, OPERATORS
-from .quarters import FP8
 from .vectors import CASTS, VECTORS, Vector
 
 __all__ = [
@@ -20,7 +19,6 @@ __all__ = [
     "CASTS",
     "CUDA",
     "DIFFERENT",
-    "FP8",
     "FP16",
     "LIBDEVICE",
     "MATH",
@@ -31,3 +29,11 @@ __all__ = [
     "Vector",
     "bfloat16",
 ]  # fmt: skip
+
+
+def __getattr__(name):
+    if name == "FP8":  # which few kernels use, and whose types take 15 ms to declare
+        from .quarters import FP8
+
+        return FP8
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

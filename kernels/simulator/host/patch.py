@@ -163,7 +163,7 @@ def _name_bfloats():
             module = importlib.import_module(name)
         except ImportError:
             continue
-        _set(module, "__getattr__", _bfloat_function)
+        _set(module, "__getattr__", functools.partial(_scalar_function, "BF16", name))
         for alias in ("bfloat16", "nv_bfloat16"):
             _set(module, alias, importlib.import_module("numba.cuda.types").bfloat16)
 
@@ -173,10 +173,8 @@ def _name_quarters():
     internal = sys.modules.get("numba.cuda._internal")
     if internal is None:
         return
-    from ..functions import FP8
-
     module = types.ModuleType("numba.cuda._internal.cuda_fp8")
-    vars(module).update(FP8)
+    module.__getattr__ = functools.partial(_scalar_function, "FP8", module.__name__)
     _set(internal, "cuda_fp8", module)
     sys.modules[module.__name__] = module
     _undo.append(functools.partial(sys.modules.pop, module.__name__))
@@ -196,12 +194,12 @@ def _compile_random():
             _set(random, name, njit(value.py_func))
 
 
-def _bfloat_function(name):
-    from ..functions import BF16
+def _scalar_function(table, module, name):
+    from .. import functions
 
-    found = BF16.get(name.removeprefix("__"))
+    found = getattr(functions, table).get(name.removeprefix("__"))
     if found is None:
-        raise AttributeError(f"numba.cuda.bf16 has no {name}")
+        raise AttributeError(f"{module} has no {name}")
     return found
 
 

@@ -154,6 +154,8 @@ class Interpreter:
                 return _MEMORY[value]
             if (found := overloads.of_function(value, self._rebinder.function)) is not None:
                 return found
+        if (found := overloads.of_intrinsic(value)) is not None:
+            return found
         if isinstance(value, Dispatcher) and not value._can_compile:
             error = errors.TypingError(f"Untyped global name '{value.__name__}': using cpu function on device")
             raise compat.error_of_cuda(error)
