@@ -33,15 +33,18 @@ def _ufunc(function):
     return call
 
 
-def _plain(value):
-    """What is printed of a value."""
+def _text(value):
+    """What is printed of a value: floats in CUDA's format."""
     if isinstance(value, tuple):
-        return type(value)(*map(_plain, value)) if hasattr(value, "_fields") else tuple(map(_plain, value))
-    return value.item() if isinstance(value, np.generic) and not value.dtype.names else value
+        parts = ", ".join(map(_text, value))
+        return f"({parts},)" if len(value) == 1 else f"({parts})"
+    if isinstance(value, np.generic) and not value.dtype.names:
+        value = value.item()
+    return f"{value:f}" if isinstance(value, float) else str(value)
 
 
 def _print(*values):
-    print(*map(_plain, values))  # noqa: T201  (a kernel asked for it)
+    print(*map(_text, values))  # noqa: T201  (a kernel asked for it)
 
 
 def _memory(order):
