@@ -316,14 +316,14 @@ def _packed(name, size, to_byte):
     @register_model(Native)
     class Model(models.StructModel):
         def __init__(self, manager, fe_type):
-            super().__init__(manager, fe_type, [("__x", bits)])
+            super().__init__(manager, fe_type, [("bits", bits)])
 
-    make_attribute_wrapper(Native, "__x", "__x")
+    make_attribute_wrapper(Native, "bits", "__x")
     native = Native(name)
 
     def make(context, builder, value):
         made = cgutils.create_struct_proxy(native)(context, builder)
-        setattr(made, "__x", value)
+        made.bits = value
         return made._getvalue()
 
     python_class = _Constructor(name, (Packed,), {"__module__": __name__})
