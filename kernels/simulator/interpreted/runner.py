@@ -134,6 +134,13 @@ def _kind(value):
     return tuple(map(_kind, value)) if isinstance(value, tuple) else type(value)
 
 
+def _frozen(array):
+    """What a kernel names is a constant, with the values of the first launch."""
+    copy = array.copy(order="K")
+    copy.flags.writeable = False
+    return copy
+
+
 class Interpreter:
     """Runs kernels as Python."""
 
@@ -177,7 +184,7 @@ class Interpreter:
         if isinstance(value, type) and issubclass(value, np.generic):
             return Type(value)
         if isinstance(value, (bool, int, float, complex, np.ndarray)):
-            return argument(value) if isinstance(value, np.ndarray) else numbers.constant(value)
+            return argument(_frozen(value)) if isinstance(value, np.ndarray) else numbers.constant(value)
         return _NUMPY if value is np else value
 
     def run(self, function, grid, block, arguments, shared, chosen, declared=None):
