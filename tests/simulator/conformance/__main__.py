@@ -30,6 +30,7 @@ import module as suite  # noqa: E402 - the simulator has to be asked for first
 import pytest  # noqa: E402
 
 ENGINES = ("stock", "compiled", "interpreted")
+COUNTS = HERE / "counts.json"
 
 
 def fork(name, engine, folder, done, limit):
@@ -133,7 +134,10 @@ def find(groups, test):
 
 
 def compare(ours, stock, known, engine):
-    """Print the counts and every failure with its reason; return the lines that ask for a change, here or there."""
+    """Print the counts and every failure with its reason.
+
+    Returns the lines that ask for a change, here or there, and how many tests of each module are due and pass.
+    """
     ran_on_stock = {test for test in ours if stock.get(test, ("skipped", ""))[0] != "skipped"}
     outside = {test: find(known["refusals" if test in ran_on_stock else "outside"], test) for test in ours}
     opened = {test: find(known["open"][engine], test) for test in ours}
@@ -163,7 +167,36 @@ def compare(ours, stock, known, engine):
     print(f"{'set aside':60s}  {len(aside):5d}  {len(aside & passed):5d}")
     for reason, count in Counter(outside[test] for test in aside).most_common():
         print(f"    {count:5d}  {reason}")
-    return new + cured
+    return new + cured, by_module(due & ran_on_stock, due - ran_on_stock, passed)
+
+
+def by_module(ran_on_stock, skipped, passed):
+    """{module: [tests that the stock simulator runs, that pass, that it skips, that pass]}, without modules of none."""
+    groups = ran_on_stock, ran_on_stock & passed, skipped, skipped & passed
+    counted = [Counter(".".join(test.split(".")[:2]) for test in group) for group in groups]
+    return {name: [count[name] for count in counted] for name in sorted(counted[0] | counted[2])}
+
+
+def differing(counts, recorded):
+    """Lines for modules whose counts are not those on record."""
+    return [
+        f"COUNT {name}: {count} on record are {recorded.get(name)}: see --record"
+        for name, count in counts.items()
+        if count != recorded.get(name)
+    ]
+
+
+def write_counts(counts, engine):
+    """Write the counts of the modules that were run, and the sums of all."""
+    held = json.loads(COUNTS.read_text()) if COUNTS.exists() else {}
+    of_engine = held.get(engine, {}) | counts
+    of_engine.pop("all", None)
+    held[engine] = {"all": [sum(column) for column in zip(*of_engine.values(), strict=True)], **of_engine}
+    engines = (
+        f'"{name}": {{\n' + ",\n".join(f'"{module}": {held[name][module]}' for module in held[name]) + "\n}"
+        for name in sorted(held)
+    )
+    COUNTS.write_text("{\n" + ",\n".join(engines) + "\n}\n")
 
 
 def unused(known, tests):
@@ -182,6 +215,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at a time")
     parser.add_argument("--limit", type=float, default=120, metavar="S", help="seconds that one test may take")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every test's result there")
+    parser.add_argument("--record", action="store_true", help="write the counts to counts.json")
     options = parser.parse_args()
 
     names = [name for name in suite.modules() if any(fnmatch(name, p) for p in options.only.split(","))]
@@ -210,8 +244,13 @@ def main():
     complaints = unused(known, stock | ours) if options.only == "*" else []
     print(*complaints, sep="\n", end="\n" * bool(complaints))
     stock = {test: fate for test, fate in stock.items() if any(test.startswith(f"{name}.") for name in names)}
-    complaints += compare(spread(ours, stock), stock, known, options.engine)
-    return 1 if complaints else 0
+    asked, counts = compare(spread(ours, stock), stock, known, options.engine)
+    if options.record:
+        write_counts(counts, options.engine)
+    else:
+        asked += (differences := differing(counts, json.loads(COUNTS.read_text())[options.engine]))
+        print(*differences, sep="\n", end="\n" * bool(differences))
+    return 1 if complaints + asked else 0
 
 
 if __name__ == "__main__":
