@@ -5,14 +5,21 @@ The rest is Numba's print for the processor. Code that is no kernel's prints as 
 
 from numba.core import cgutils, types
 from numba.cpython import printimpl
-from numba.extending import lower_builtin
 
 from ..functions import bfloat16
-from .lowering import signature
+from .lowering import point, signature
 from .target import Simulated
 
 #: Bytes that hold any float64 as ``%f``.
 _LONGEST = 320
+
+
+@printimpl.lower(print, types.VarArg(types.Any))
+def _print(context, builder, sig, args):
+    """A scheduling point: what is printed shows the order of threads, which is then the schedule's."""
+    if context.target is Simulated:
+        point(builder)
+    return printimpl.print_varargs_impl(context, builder, sig, args)
 
 
 def _in_kernels(emit):
@@ -27,8 +34,8 @@ def _in_kernels(emit):
     return implementation
 
 
-@lower_builtin("print_item", types.Float)
-@lower_builtin("print_item", type(bfloat16))
+@printimpl.lower("print_item", types.Float)
+@printimpl.lower("print_item", type(bfloat16))
 @_in_kernels
 def _float(context, builder, native, value):
     double = context.cast(builder, value, native, types.float64)
@@ -37,8 +44,8 @@ def _float(context, builder, native, value):
     api.sys_write_stdout(context.insert_const_string(builder.module, "%s"), text)
 
 
-@lower_builtin("print_item", types.Tuple)
-@lower_builtin("print_item", types.UniTuple)
+@printimpl.lower("print_item", types.Tuple)
+@printimpl.lower("print_item", types.UniTuple)
 @_in_kernels
 def _tuple(context, builder, native, value):
     write = context.get_python_api(builder).print_string

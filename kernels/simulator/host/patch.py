@@ -11,6 +11,7 @@ import sys
 import types
 import warnings
 
+from .. import versions
 from ..errors import SimulatorError
 from . import arrays, extending, kernels, memory, reduce, streams
 from .devices import contexts, current_device, device_functions
@@ -67,7 +68,9 @@ def patch(launch, options, compile=None):
         _replace_all(cuda)
     except (AttributeError, ImportError) as error:
         unpatch()
-        raise SimulatorError(f"this version of Numba's CUDA simulator is unknown: {error}") from error
+        raise SimulatorError(
+            f"this version of Numba's CUDA simulator is unknown: {error} ({versions.described()})"
+        ) from error
     Target.launch, Target.options, Target.compile = launch, options, compile
     _active = launch, options, compile
 
