@@ -61,7 +61,8 @@ def of_numba(value):
     if table is not None:
         from . import functions
 
-        return getattr(functions, table).get(getattr(value, "__name__", None), value)
+        known, name = getattr(functions, table), getattr(value, "__name__", "")
+        return known.get(name) or known.get(name.removeprefix("__"), value)
     if not module.startswith(_COPIED):
         return value
     try:

@@ -211,3 +211,28 @@ def test_several_float8_lie_in_one_integer_the_first_lowest(engine):
     assert out[5] == nearest("e5m2", 8.0, True)
     assert out[6] == 130
     assert out[7] == 0
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_kernels_name_what_numba_cuda_binds_of_cuda_c(engine):
+    runtime = pytest.importorskip("cuda.bindings.runtime")
+    theirs = pytest.importorskip("numba.cuda._internal.cuda_fp8")
+    to_byte, to_e8m0, own, formats = (
+        getattr(theirs, name)
+        for name in ("cvt_float_to_fp8", "cvt_float_to_e8m0", "saturation_t", "fp8_interpretation_t")
+    )
+    make, mode = theirs.fp8_e4m3, runtime.cudaRoundMode
+    from numba.cuda.bf16 import hadd
+    from numba.cuda.types import bfloat16
+
+    @cuda.jit
+    def kernel(x, out):
+        out[0] = float32(make(x[0]))
+        out[1] = to_byte(x[0], own.NOSAT, formats.E5M2)
+        out[2] = to_e8m0(x[0], own.SATFINITE, mode.cudaRoundPosInf)
+        out[3] = float32(hadd(bfloat16(x[0]), bfloat16(x[1])))
+
+    x, out = np.array([1.3, 2.7], np.float32), np.zeros(4, np.float32)
+    simulate(kernel, engine=engine)[1, 1](x, out)
+    sum_ = np.add(*x.astype(ml_dtypes.bfloat16)).astype(np.float32)
+    assert out.tolist() == [rounded("e4m3", x)[0], nearest("e5m2", x[0], False), power(x[0], True, True), sum_]
