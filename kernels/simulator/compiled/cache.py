@@ -283,6 +283,9 @@ def _of_code(code, found):
 #: Packages whose functions, types and constants their name and version identify.
 _KNOWN = {"builtins", "math", "cmath", "numpy", "operator", "numba", "numba_cuda", "numba_cuda_mlir", "llvmlite"}
 
+#: Functions and types of the simulator itself, whose files are part of `environment`.
+_OWN = __package__.removesuffix("compiled") + "functions."
+
 _PLAIN = (bool, int, float, complex, str, bytes, python_types.NoneType, python_types.EllipsisType)
 
 
@@ -336,6 +339,7 @@ def _of_named(value, found):
     """Describe what a package that is known by its version defines."""
     owner = value if isinstance(getattr(value, "__module__", None), str) else type(value)
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    if not isinstance(name, str) or "<locals>" in name or owner.__module__.split(".")[0] not in _KNOWN:
+    known = owner.__module__.split(".")[0] in _KNOWN or owner.__module__.startswith(_OWN)
+    if not isinstance(name, str) or "<locals>" in name or not known:
         raise _NotKept
     found.append(f"{owner.__module__}.{name}")
