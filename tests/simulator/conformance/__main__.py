@@ -191,7 +191,10 @@ def write_counts(counts, engine):
     held = json.loads(COUNTS.read_text()) if COUNTS.exists() else {}
     of_engine = held.get(engine, {}) | counts
     of_engine.pop("all", None)
-    held[engine] = {"all": [sum(column) for column in zip(*of_engine.values(), strict=True)], **of_engine}
+    held[engine] = {
+        "all": [sum(column) for column in zip(*of_engine.values(), strict=True)],
+        **dict(sorted(of_engine.items())),
+    }
     engines = (
         f'"{name}": {{\n' + ",\n".join(f'"{module}": {held[name][module]}' for module in held[name]) + "\n}"
         for name in sorted(held)
