@@ -3,28 +3,35 @@
 Functions take NumPy, Numba, CuPy, PyTorch or JAX arrays and return the same kind; the same names work on single
 numbers inside ``@cuda.jit`` kernels. Importing this package compiles nothing and touches no driver; under
 ``NUMBA_ENABLE_CUDASIM=1`` it sends the launches of Numba's simulator to `kernels.simulator`.
+
+Without numba-cuda, `kernels.simulator` is what there is: for kernels of Numba's own target and of numba-cuda-mlir.
 """
 
-from . import elementwise
-from .device.instructions import SIMULATED
-from .elementwise import *  # noqa: F403  (all of `elementwise.__all__`)
-from .pairing import REGISTRY
-from .runtime import DeviceMismatchError, EngineError, ReferenceWarning, engine, use
+import importlib.util
+
+from numba import config
 
 __version__ = "0.1.0"
 
-__all__ = [
-    "REGISTRY",
-    "DeviceMismatchError",
-    "EngineError",
-    "ReferenceWarning",
-    "__version__",
-    "engine",
-    "use",
-    *elementwise.__all__,
-]
+__all__ = ["__version__"]
 
-if SIMULATED:
+if importlib.util.find_spec("numba_cuda"):
+    from . import elementwise
+    from .elementwise import *  # noqa: F403  (all of `elementwise.__all__`)
+    from .pairing import REGISTRY
+    from .runtime import DeviceMismatchError, EngineError, ReferenceWarning, engine, use
+
+    __all__ += [
+        "REGISTRY",
+        "DeviceMismatchError",
+        "EngineError",
+        "ReferenceWarning",
+        "engine",
+        "use",
+        *elementwise.__all__,
+    ]
+
+if config.ENABLE_CUDASIM:
     from . import simulator
 
     if not simulator.installed():

@@ -5,6 +5,7 @@
 use nothing else of ours.
 """
 
+from . import versions
 from .errors import (
     CopyError,
     DeadlockError,
@@ -18,9 +19,12 @@ from .errors import (
     StackOverflowError,
     UninitializedError,
 )
-from .install import install, installed, uninstall
-from .launch import CHECKS, ENGINES, SimulatorWarning, simulate
-from .profile import Profile, profile
+
+versions.refuse_old()
+
+from .install import install, installed, uninstall  # noqa: E402  (after Numba's version is known to be one)
+from .launch import CHECKS, ENGINES, SimulatorWarning, simulate  # noqa: E402
+from .profile import Profile, profile  # noqa: E402
 
 __all__ = [
     "CHECKS",

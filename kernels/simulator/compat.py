@@ -41,11 +41,29 @@ def signatures(value):
 #: Modules of numba-cuda that are copies of Numba's, by how their names begin.
 _COPIED = ("numba.cuda.misc.", "numba.cuda.np.")
 
+#: Modules whose functions and types are written in CUDA C, by the tables in `functions` of what they are here.
+_BOUND = {
+    "numba.cuda._internal.cuda_bf16": "BF16",
+    "numba.cuda._internal.cuda_fp16": "FP16",
+    "numba.cuda._internal.cuda_fp8": "FP8",
+}
+
 
 def of_numba(value):
-    """Numba's own function for the copy that numba-cuda has of it (`literal_unroll`, `carray`); else the value."""
+    """Numba's own function for the copy that numba-cuda has of it (`literal_unroll`, `carray`); else the value.
+
+    What numba-cuda binds of CUDA C becomes ours.
+    """
     module = getattr(value, "__module__", None)
-    if not isinstance(module, str) or not module.startswith(_COPIED):
+    if not isinstance(module, str):
+        return value
+    table = "FP8" if module.startswith("cuda.bindings.") else _BOUND.get(module)
+    if table is not None:
+        from . import functions
+
+        known, name = getattr(functions, table), getattr(value, "__name__", "")
+        return known.get(name) or known.get(name.removeprefix("__"), value)
+    if not module.startswith(_COPIED):
         return value
     try:
         own = importlib.import_module(module.replace("numba.cuda.", "numba."))

@@ -52,6 +52,13 @@ def _run(function, grid, block, arguments, shared, chosen, types=None):
     except SimulatorError:
         raise
     except Exception as error:
-        if hasattr(error, "simulated"):  # Numba's simulator says where in the message itself
-            raise host.located(error, *error.simulated)  # noqa: B904
-        raise
+        if not hasattr(error, "simulated"):
+            raise
+        where = error.simulated  # Numba's simulator says it in the message itself
+        if isinstance(error, FloatingPointError):
+            raise host.located(DivisionByZeroError(*error.args), *where) from error
+        raise host.located(error, *where)  # noqa: B904
+
+
+class DivisionByZeroError(FloatingPointError, ZeroDivisionError):
+    """A division by zero in a kernel of ``cuda.jit(debug=True)``: what Numba's simulator calls it, and hardware."""

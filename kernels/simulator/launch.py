@@ -148,7 +148,27 @@ def _launch(function, grid, block, arguments, shared, chosen, types=None):
         if reason is None:
             return
         _note(function, reason)
-    _run_interpreted(function, grid, block, arguments, shared, chosen, types)
+    try:
+        _run_interpreted(function, grid, block, arguments, shared, chosen, types)
+    except _OF_NAMES_AND_TYPES:
+        if chosen.engine == "interpreted":
+            _infer(function, arguments, chosen, types)
+        raise
+
+
+#: What Python raises where Numba may have found an error of types.
+_OF_NAMES_AND_TYPES = (NameError, TypeError, AttributeError, NotImplementedError, errors.LaunchError)
+
+
+def _infer(function, arguments, chosen, types):
+    """Raise what the compiler says of a kernel that failed as Python, where every CUDA target would say it."""
+    from .compiled import engine
+
+    try:
+        types = types or tuple(map(engine.type_of, arguments))
+    except ValueError:  # an argument without a type
+        return
+    precompile(function, types, chosen)
 
 
 @functools.lru_cache(maxsize=256)
@@ -237,8 +257,7 @@ def precompile(function, types, chosen):
     TypingError
         Where no CUDA target takes the kernel; what only the compiled engine does not take shows at a launch.
     """
-    if chosen.engine == "compiled":
-        _compiled(function, types, chosen)
+    _compiled(function, types, chosen if chosen.engine == "compiled" else chosen._replace(checks=frozenset()))
 
 
 def _compiled(function, types, chosen):
@@ -275,7 +294,13 @@ def _run_compiled(function, grid, block, arguments, shared, chosen, types=None):
         for array, before in saved:
             if array.flags.writeable:
                 array[...] = before
-        _run_interpreted(function, grid, block, arguments, shared, chosen._replace(timeout=None), types)
+        try:
+            _run_interpreted(function, grid, block, arguments, shared, chosen._replace(timeout=None), types)
+        except Exception as explained:
+            # What the interpreted engine has no name for, an extension of Numba's types, is not what went wrong.
+            if isinstance(error, errors.SimulatorError) and not isinstance(explained, errors.SimulatorError):
+                raise error from None
+            raise
         raise  # the interpreted engine did not see it
     return None
 

@@ -63,9 +63,21 @@ def line(frame):
         frame = frame.f_back
     if frame is None:
         return "its end"
-    code, number = frame.f_code, frame.f_lineno
-    text = linecache.getline(code.co_filename, number).strip()
-    return f"{code.co_filename}:{number} in {code.co_name}: {text}"
+    return _quoted(frame.f_code.co_name, frame.f_code.co_filename, frame.f_lineno)
+
+
+def _quoted(name, file, number):
+    return f"{file}:{number} in {name}: {linecache.getline(file, number).strip()}"
+
+
+def _raised(error):
+    """The source line that raised an exception: the innermost of a kernel's own, as far as Python knows."""
+    found, step = None, error.__traceback__
+    while step is not None:
+        if not ours(step.tb_frame):
+            found = step.tb_frame.f_code.co_name, step.tb_frame.f_code.co_filename, step.tb_lineno
+        step = step.tb_next
+    return found
 
 
 def ranges(numbers):
@@ -131,9 +143,15 @@ def brief(tables, verdict):
     return kind(f"{text}: {thread_of(tables, int(tables[0][S.ERROR_FIBRE]))}")
 
 
-def placed(error, row, grid, block):
-    """An exception of a kernel, with the thread that raised it: its row of the tables."""
+def placed(error, row, grid, block, place=None):
+    """An exception of a kernel, with the thread that raised it, its row of the tables, and the source line.
+
+    `place` is the name of a function, its file and the number of the line, where the exception does not know.
+    """
     error.simulated = tuple(int(row[k]) for k in (S.TX, S.TY, S.TZ)), tuple(int(row[k]) for k in (S.BX, S.BY, S.BZ))
     if hasattr(error, "add_note"):  # from Python 3.11 on
+        place = place or _raised(error)
         error.add_note(f"in thread {row[S.LINEAR]} of block {row[S.BLOCK]}, grid {grid}, block {block}")
+        if place is not None:
+            error.add_note(f"at {_quoted(*place)}")
     return error

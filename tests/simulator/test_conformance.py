@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 CONFORMANCE = Path(__file__).parent / "conformance"
-MODULES = "cudapy.test_idiv,cudapy.test_localmem,cudapy.test_nondet,cudapy.test_sync,cudapy.test_warp_ops"
+MODULES = (
+    "cudadrv.test_context_stack,cudapy.test_idiv,cudapy.test_localmem,cudapy.test_multigpu,cudapy.test_nondet,"
+    "cudapy.test_sync,cudapy.test_warp_ops"
+)
 
 # A module of tests that does everything a module can do to the process that runs it.
 FATES = """
@@ -62,6 +65,16 @@ def test_each_test_has_its_own_fate_whatever_the_others_do():
 
 
 @pytest.mark.parametrize("engine", ["compiled", "interpreted"])
-def test_numba_cudas_own_tests_fare_as_known_json_says(engine):
+def test_numba_cudas_own_tests_fare_as_known_json_says_as_many_as_counts_json_holds(engine):
     finished = run(str(CONFORMANCE), "--engine", engine, "--only", MODULES)
     assert finished.returncode == 0, finished.stdout + finished.stderr
+
+
+@pytest.mark.parametrize("engine", ["compiled", "interpreted"])
+def test_all_that_numbas_simulator_runs_passes_and_all_that_is_about_kernels(engine):
+    on_record = json.loads((CONFORMANCE / "counts.json").read_text())[engine]
+    due, passed, skipped_there, passed_here = on_record.pop("all")
+    assert [sum(column) for column in zip(*on_record.values(), strict=True)] == [due, due, skipped_there, skipped_there]
+    assert (passed, passed_here) == (due, skipped_there)
+    assert due > 700
+    assert skipped_there > 250

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mpmath import mp, mpf
+from numba import cuda
 
+from kernels.simulator import ENGINES, simulate
 from kernels.simulator.functions import (
     BF16,
     BUILTINS,
@@ -573,6 +575,21 @@ def test_a_vector_is_made_of_scalars_and_smaller_vectors():
         float2(1, 2, 3)
     with pytest.raises(TypeError, match="components of float32"):
         float2(int2(1, 2))
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_components_of_vectors_are_numbers_of_kernels(engine):
+    @cuda.jit
+    def kernel(out):
+        pair = cuda.int32x2(2**30, 2**30)
+        four = cuda.uint8x4(200, 100, pair.x, 3)
+        three = cuda.uint32x3(cuda.uint32x2(1, 2), 3)
+        out[0], out[1], out[2] = pair.x * pair.y, pair.x * 8, four.x + four.y
+        out[3], out[4] = three.x - three.z, -three.x
+
+    out = np.zeros(5, np.int64)
+    simulate(kernel, engine=engine)[1, 1](out)
+    assert out.tolist() == [2**60, 2**33, 300, -2, 2**32 - 1]
 
 
 def test_casts_are_those_of_compiled_kernels():

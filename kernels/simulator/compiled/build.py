@@ -3,6 +3,7 @@
 import functools
 import itertools
 import math
+import re
 import types as python_types
 
 import llvmlite.binding as llvm
@@ -26,6 +27,11 @@ from .lowering import HAND_OVER, POINT, WORD, put, row, word
 #: How kernels and device functions are compiled: no reference counts (50 ns a thread instead of 3), no wrappers that
 #: Python could call, divisions by zero as hardware has them.
 OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False, "no_cfunc_wrapper": True, "no_cpython_wrapper": True}
+
+
+#: A call of inline assembly in LLVM's language.
+_NO_ASSEMBLY = "it contains assembly, which is a GPU's"
+_ASSEMBLY = re.compile(r'\bcall\b[^\n"]*\basm\b[a-z ]*"')
 
 
 # --- object files -------------------------------------------------------------------------------------------
@@ -253,6 +259,8 @@ def kernel(function, arguments, is_checked, allocates):
     compiled = dispatcher.overloads[arguments]
     context, libraries = compiled.target_context, _libraries(compiled.library)
     text = "".join(library.get_llvm_str() for library in libraries)
+    if _ASSEMBLY.search(text):
+        raise NotImplementedError(_NO_ASSEMBLY)
     name, waits = "simulator_entry", HAND_OVER in text
 
     inlined = [shadow.quick] if is_checked else []
@@ -286,6 +294,22 @@ def kernel(function, arguments, is_checked, allocates):
         return library, address
 
     return facts, code, linked
+
+
+@global_compiler_lock
+def refuse_assembly(function, arguments):
+    """Compile a function as far as can be told whether LLVM takes it: it ends the process at assembly of a GPU.
+
+    Raises
+    ------
+    NotImplementedError
+        Where there is inline assembly.
+    """
+    dispatcher = retarget(njit(**OPTIONS)(function))
+    with target_override(target.NAME):
+        dispatcher.compile(arguments)
+    if _ASSEMBLY.search("".join(each.get_llvm_str() for each in _libraries(dispatcher.overloads[arguments].library))):
+        raise NotImplementedError(_NO_ASSEMBLY)
 
 
 def _libraries(library):

@@ -285,6 +285,9 @@ def _of_code(code, found):
 #: Packages whose functions, types and constants their name and version identify.
 _KNOWN = {"builtins", "math", "cmath", "numpy", "operator", "numba", "numba_cuda", "numba_cuda_mlir", "llvmlite"}
 
+#: Functions and types of the simulator itself, whose files are part of `environment`.
+_OWN = __package__.removesuffix("compiled") + "functions."
+
 _PLAIN = (bool, int, float, complex, str, bytes, python_types.NoneType, python_types.EllipsisType)
 
 
@@ -312,6 +315,8 @@ def _of_value(value, used, found, seen):
     elif (function := compat.python_function(value)) is not None:
         if function is value and compat.known_to_numba(value):  # an overload is what counts, which may be anything
             return _of_named(value, found)
+        if getattr(value, "_can_compile", True) is False:  # of the host alone, which is an error
+            raise _NotKept
         found.append(f"{kind.__module__}.{kind.__qualname__} {compat.signatures(value)}")
         _of_function(function, found, seen)
     elif (native := compat.scalar_type(value)) is not None:
@@ -336,6 +341,7 @@ def _of_named(value, found):
     """Describe what a package that is known by its version defines."""
     owner = value if isinstance(getattr(value, "__module__", None), str) else type(value)
     name = getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    if not isinstance(name, str) or "<locals>" in name or owner.__module__.split(".")[0] not in _KNOWN:
+    known = owner.__module__.split(".")[0] in _KNOWN or owner.__module__.startswith(_OWN)
+    if not isinstance(name, str) or "<locals>" in name or not known:
         raise _NotKept
     found.append(f"{owner.__module__}.{name}")

@@ -14,7 +14,7 @@ from numba.np import arrayobj, numpy_support
 
 from .. import functions
 from .. import state as S
-from . import atomics, checked, twins
+from . import atomics, checked, printing, twins  # noqa: F401  (registers how kernels print)
 from .lowering import (
     INT32,
     WORD,

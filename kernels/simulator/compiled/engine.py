@@ -141,12 +141,12 @@ class Kernel:
 
 
 def exception_at(address):
-    """The exception that a kernel raised, from the pickle that Numba left at an address."""
+    """The exception that a kernel raised and where, from the pickle that Numba left at an address."""
     data, size = ctypes.c_int64.from_address(address).value, ctypes.c_int32.from_address(address + 8).value
     if ctypes.c_int32.from_address(address + 32).value > 0:
-        return RuntimeError("an exception whose arguments are known at run time only")
-    kind, arguments, _ = pickle.loads(ctypes.string_at(data, size))
-    return kind(*arguments or ()) if isinstance(kind, type) else kind
+        return RuntimeError("an exception whose arguments are known at run time only"), None
+    kind, arguments, place = pickle.loads(ctypes.string_at(data, size))
+    return kind(*arguments or ()) if isinstance(kind, type) else kind, place
 
 
 # --- the engine ---------------------------------------------------------------------------------------------
@@ -206,7 +206,8 @@ def run(kernel, grid, block, arguments, shared, chosen, worker, part, parts):
         verdict = _run(worker, kernel, chosen.timeout)
         if verdict == S.KERNEL_RAISED:
             row = threads[int(table[S.ERROR_FIBRE]) if kernel.waits else 0]
-            raise reports.placed(exception_at(int(table[S.EXCEPTION])), row, grid, block)
+            error, place = exception_at(int(table[S.EXCEPTION]))
+            raise reports.placed(error, row, grid, block, place)
         if verdict == S.FAULT and table[S.ERROR] == S.INTERRUPTED:
             raise KeyboardInterrupt
         if verdict == S.FAULT and kernel.checked and table[S.ERROR] in shadow.TEXTS:

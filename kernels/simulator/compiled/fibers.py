@@ -97,7 +97,7 @@ def switch():
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     llvm.initialize_native_asmparser()
-    pointer = "ptr" if llvm.llvm_version_info[0] > 15 else "i8*"
+    pointer = "ptr" if llvm.llvm_version_info[0] > 15 else "i8*"  # Numba 0.61 comes with LLVM 15, of typed pointers
     address = "ptr @simulator_switch" if pointer == "ptr" else "void (i8*, i8*)* @simulator_switch"
     module = llvm.parse_assembly(
         f"{assembly}\ndeclare void @simulator_switch({pointer}, {pointer})\n"

@@ -29,3 +29,11 @@ __all__ = [
     "Vector",
     "bfloat16",
 ]  # fmt: skip
+
+
+def __getattr__(name):
+    if name == "FP8":  # which few kernels use, and whose types take 15 ms to declare
+        from .quarters import FP8
+
+        return FP8
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -145,19 +145,9 @@ def odd(x, rest):
 
 
 @compiled
-def narrow(x, form, mode):
-    """Round a float64 to the format `form`: its bits, as int64. NaN is the hardware's, all ones but the sign."""
+def rounded(magnitude, negative, form, mode):
+    """Round the bits of a finite float64 without its sign to a format whose exponents have no end."""
     precision, emin = form
-    u = as_bits(x)
-    negative = u < 0
-    magnitude = u & 0x7FFFFFFFFFFFFFFF
-    infinity = (3 - 2 * emin) << (precision - 1)
-    sign = infinity + (1 << (precision - 1))
-    if magnitude > 0x7FF0000000000000:
-        return sign - 1
-    negative_bits = sign if negative else 0
-    if magnitude == 0x7FF0000000000000:
-        return negative_bits | infinity
     exponent = (magnitude >> 52) - 1023
     significand = magnitude & 0xFFFFFFFFFFFFF
     if exponent > -1023:
@@ -172,7 +162,24 @@ def narrow(x, form, mode):
         kept += rest != 0 and not negative
     elif mode == RD:
         kept += rest != 0 and negative
-    bits = kept + (max(exponent - emin, 0) << (precision - 1))
+    return kept + (max(exponent - emin, 0) << (precision - 1))
+
+
+@compiled
+def narrow(x, form, mode):
+    """Round a float64 to the format `form`: its bits, as int64. NaN is the hardware's, all ones but the sign."""
+    precision, emin = form
+    u = as_bits(x)
+    negative = u < 0
+    magnitude = u & 0x7FFFFFFFFFFFFFFF
+    infinity = (3 - 2 * emin) << (precision - 1)
+    sign = infinity + (1 << (precision - 1))
+    if magnitude > 0x7FF0000000000000:
+        return sign - 1
+    negative_bits = sign if negative else 0
+    if magnitude == 0x7FF0000000000000:
+        return negative_bits | infinity
+    bits = rounded(magnitude, negative, form, mode)
     if bits >= infinity:
         away = mode == RN or (mode == RU and not negative) or (mode == RD and negative)
         bits = infinity if away else infinity - 1

@@ -154,7 +154,8 @@ def _from_integer(to):
 
 
 @functools.cache
-def _to_integer(widen, bits, signed, mode):
+def to_integer(widen, bits, signed, mode):
+    """A function that rounds a float, which `widen` gives, to the nearest integer of a type."""
     to, nan = (to_signed, -(1 << 63)) if signed else (to_unsigned, 1 << 63)
     nan = nan if bits == 64 else 0
 
@@ -165,7 +166,9 @@ def _to_integer(widen, bits, signed, mode):
     return cast
 
 
-def _lower_cast(fromty, toty, choose):
+def lower_casts(fromty, toty, choose):
+    """Cast by the function that `choose(fromty, toty)` gives."""
+
     @lower_cast(fromty, toty)
     def lower(context, builder, fromty, toty, value):
         if fromty == toty:
@@ -188,14 +191,14 @@ def _casts(ty, widen, to, mode):
     def widen_twice(x):
         return np.float64(widen(x))
 
-    _lower_cast(ty, types.float32, lambda fromty, toty: widen)
-    _lower_cast(ty, types.float64, lambda fromty, toty: widen_twice)
+    lower_casts(ty, types.float32, lambda fromty, toty: widen)
+    lower_casts(ty, types.float64, lambda fromty, toty: widen_twice)
     for other in (types.float32, types.float64):
-        _lower_cast(other, ty, lambda fromty, toty: from_float)
+        lower_casts(other, ty, lambda fromty, toty: from_float)
     for other in (types.Integer, types.IntegerLiteral, types.Boolean):
-        _lower_cast(other, ty, lambda fromty, toty: from_integer)
-    _lower_cast(ty, types.Integer, lambda fromty, toty: _to_integer(widen, toty.bitwidth, toty.signed, mode))
-    _lower_cast(ty, types.Boolean, lambda fromty, toty: _nonzero)
+        lower_casts(other, ty, lambda fromty, toty: from_integer)
+    lower_casts(ty, types.Integer, lambda fromty, toty: to_integer(widen, toty.bitwidth, toty.signed, mode))
+    lower_casts(ty, types.Boolean, lambda fromty, toty: _nonzero)
 
 
 _casts(float16, _widen_half, to_half, RN)
@@ -212,8 +215,8 @@ def _bfloat_to_half(x):
     return to_half(_widen_bfloat(x), RN)
 
 
-_lower_cast(float16, bfloat16, lambda fromty, toty: _half_to_bfloat)
-_lower_cast(bfloat16, float16, lambda fromty, toty: _bfloat_to_half)
+lower_casts(float16, bfloat16, lambda fromty, toty: _half_to_bfloat)
+lower_casts(bfloat16, float16, lambda fromty, toty: _bfloat_to_half)
 
 
 @intrinsic

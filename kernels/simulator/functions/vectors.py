@@ -7,7 +7,7 @@ the constructor. Components are cast as Numba casts arguments, vectors must have
 from numba.core import cgutils, types
 from numba.core.datamodel import models
 from numba.core.typing.templates import AbstractTemplate, signature
-from numba.extending import lower_builtin, make_attribute_wrapper, register_model, typeof_impl
+from numba.extending import NativeValue, lower_builtin, make_attribute_wrapper, register_model, typeof_impl, unbox
 
 from .declare import STRONG, ScalarFunction
 from .halves import bfloat16
@@ -129,6 +129,21 @@ def _constructor(python_class, base, size):
 @typeof_impl.register(_VectorClass)
 def _typeof(python_class, context):
     return python_class.constructor
+
+
+@typeof_impl.register(Vector)
+def _typeof_vector(vector, context):
+    return vector.numba_type
+
+
+@unbox(VectorType)
+def _unbox(typ, obj, c):
+    vector = cgutils.create_struct_proxy(typ)(c.context, c.builder)
+    for field in FIELDS[: typ.size]:
+        value = c.pyapi.object_getattr_string(obj, field)
+        setattr(vector, field, c.unbox(typ.base, value).value)
+        c.pyapi.decref(value)
+    return NativeValue(vector._getvalue(), is_error=cgutils.is_not_null(c.builder, c.pyapi.err_occurred()))
 
 
 #: The vectors by their names in `numba.cuda`, C's included.

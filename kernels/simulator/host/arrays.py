@@ -31,6 +31,17 @@ def unwritten(array):
     return array
 
 
+#: What a device's memory is given out in, in bytes: arrays begin at a multiple, and the rest of the last one is theirs.
+GRANULE = 256
+
+
+def allocated(shape, dtype, strides=None, order="C"):
+    """A new array of a device: it lies as the driver's allocator lays it, so that a little too far is no crash."""
+    plain = np.ndarray(shape, dtype, strides=strides, order=order)
+    room = np.empty(-(-plain.nbytes // GRANULE) * GRANULE + GRANULE, np.uint8)
+    return np.ndarray(shape, dtype, room, -room.ctypes.data % GRANULE, strides, order)
+
+
 def _shown(dtype):
     return True if dtype.kind == "b" else -1 if dtype.kind == "i" else np.iinfo(dtype).max
 

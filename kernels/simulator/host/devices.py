@@ -5,6 +5,7 @@ The description is an H100 SXM's, as the driver's device attributes state it. Ho
 """
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -89,7 +90,7 @@ class Device:
     compute_capability = (9, 0)
     supports_float16 = True
     supports_bfloat16 = True
-    supports_fp8 = False  # the hardware does; the simulator has no such numbers
+    supports_fp8 = True
 
     def __init__(self, number):
         self.id = number
@@ -138,7 +139,15 @@ class Context:
         return f"<Managed Device {self.device.id}>"
 
     def push(self):
-        """Make this device current until `pop`."""
+        """Make this device current until `pop`.
+
+        Raises
+        ------
+        RuntimeError
+            Inside a function of ``cuda.require_context``, for another device than the one that it began with.
+        """
+        if getattr(_current, "required", None) not in (None, self.device.id):
+            raise RuntimeError("Cannot switch CUDA-context.")
         _stack().append(self.device.id)
 
     def pop(self):
@@ -215,6 +224,20 @@ class Context:
         yield
 
 
+def require_context(function):
+    """A function that cannot make another device current than the one that it began with."""
+
+    @functools.wraps(function)
+    def required(*args, **options):
+        before, _current.required = getattr(_current, "required", None), current_device()
+        try:
+            return function(*args, **options)
+        finally:
+            _current.required = before
+
+    return required
+
+
 def contexts():
     """As many contexts as ``KERNELS_SIMULATOR_DEVICES`` asks for.
 
@@ -260,9 +283,16 @@ def device_functions(gpus):
         sys.stdout.write("\n".join([*lines, "Summary:", f"\t{len(gpus)}/{len(gpus)} devices are supported", ""]))
         return True
 
+    def is_float16_supported():
+        return get_current_device().supports_float16
+
     def is_bfloat16_supported():
         return get_current_device().supports_bfloat16
 
+    def is_fp8_supported():
+        return get_current_device().supports_fp8
+
     return {f.__name__: f for f in (
-        select_device, current_context, get_current_device, list_devices, detect, is_bfloat16_supported,
+        select_device, current_context, get_current_device, list_devices, detect, require_context,
+        is_float16_supported, is_bfloat16_supported, is_fp8_supported,
     )}  # fmt: skip

@@ -26,11 +26,29 @@ def replace(put):
     from numba.core.typing import templates
 
     for name in set(vars(own)) & set(vars(extending)):
-        if not name.startswith("__") and name not in ("types", "errors", "config", "utils"):
+        if not name.startswith("__") and name not in ("types", "errors", "config", "utils", "typeof_impl"):
             value = _for_the_processor(getattr(own, name)) if name in _TARGETED else getattr(own, name)
             put(extending, name, _of_others(getattr(extending, name), value))
     put(extending, "_Intrinsic", own._Intrinsic)
+    put(extending, "typeof_impl", _typing(sys.modules["numba.cuda.typing.typeof"].typeof_impl, own.typeof_impl))
     _replace_registries(put, templates, imputils)
+
+
+def _typing(of_cuda, of_processor):
+    """Types of values, registered for both: a library may tell the processor another type of the same values."""
+
+    @functools.wraps(of_cuda)
+    def typeof_impl(value, context):
+        return of_cuda(value, context)
+
+    def register(kind, function=None):
+        if function is None:
+            return functools.partial(register, kind)
+        of_processor.register(kind, function)
+        return of_cuda.register(kind, function)
+
+    typeof_impl.register = register
+    return typeof_impl
 
 
 def _for_the_processor(decorator):

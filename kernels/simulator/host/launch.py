@@ -7,7 +7,7 @@ import threading
 
 import numpy as np
 
-from ..errors import LaunchError, SimulatorError
+from ..errors import LaunchError
 from .arrays import HostDeviceArray
 from .devices import ATTRIBUTES, current_device
 from .signatures import cast, fitting, only, typeof
@@ -33,7 +33,7 @@ _launching = threading.local()
 def _alone(name):
     """One launch at a time, whatever host threads ask."""
     if getattr(_launching, "name", None):
-        raise SimulatorError(f"{name} was launched from inside a launch of {_launching.name}")
+        raise LaunchError(f"{name} was launched from inside a launch of {_launching.name}")
     with _lock:
         _launching.name = name
         try:

@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 
 from ..errors import SimulatorError
-from .arrays import HostDeviceArray, ManagedNDArray, MappedNDArray, unwritten
+from .arrays import HostDeviceArray, ManagedNDArray, MappedNDArray, allocated, unwritten
 from .streams import external_stream, wait_for
 
 #: Libraries whose CUDA arrays lie on a real GPU.
@@ -63,7 +63,7 @@ def array_functions(devicearray):
         return to_device(ary, stream, copy), True
 
     def device_array(shape, dtype=np.float64, strides=None, order="C", stream=0):
-        return fake(unwritten(np.ndarray(shape, dtype, strides=strides, order=order)), stream)
+        return fake(unwritten(allocated(shape, dtype, strides, order)), stream)
 
     def _like(make, ary, **options):
         strides = devicearray._contiguous_strides_like_array(ary)

@@ -5,10 +5,13 @@ that the host side knows of the insides of Numba's simulator, numba-cuda's and N
 """
 
 import contextlib
+import functools
 import importlib
 import sys
+import types
 import warnings
 
+from .. import versions
 from ..errors import SimulatorError
 from . import arrays, extending, kernels, memory, reduce, streams
 from .devices import contexts, current_device, device_functions
@@ -27,7 +30,7 @@ _DECLARED = {
 }
 _COMPILERS = """compile compile_all compile_for_current_device compile_ptx compile_ptx_for_current_device""".split()
 _MISSING = object()
-_saved = []
+_undo = []
 _active = None
 
 
@@ -65,7 +68,9 @@ def patch(launch, options, compile=None):
         _replace_all(cuda)
     except (AttributeError, ImportError) as error:
         unpatch()
-        raise SimulatorError(f"this version of Numba's CUDA simulator is unknown: {error}") from error
+        raise SimulatorError(
+            f"this version of Numba's CUDA simulator is unknown: {error} ({versions.described()})"
+        ) from error
     Target.launch, Target.options, Target.compile = launch, options, compile
     _active = launch, options, compile
 
@@ -73,12 +78,8 @@ def patch(launch, options, compile=None):
 def unpatch():
     """Undo `patch`: Numba's simulator is as it was."""
     global _active
-    while _saved:
-        owner, name, value = _saved.pop()
-        if value is _MISSING:
-            delattr(owner, name)
-        else:
-            setattr(owner, name, value)
+    while _undo:
+        _undo.pop()()
     Target.launch = Target.options = Target.compile = _active = None
 
 
@@ -102,7 +103,12 @@ def located(error, thread, block):
 
 def _set(owner, name, value):
     # vars, not getattr: a property or a function of a class must come back as it stood there.
-    _saved.append((owner, name, vars(owner).get(name, _MISSING)))
+    before = vars(owner).get(name, _MISSING)
+    _undo.append(
+        functools.partial(delattr, owner, name)
+        if before is _MISSING
+        else functools.partial(setattr, owner, name, before)
+    )
     setattr(owner, name, value)
 
 
@@ -149,6 +155,7 @@ def _replace_all(cuda):
     _declare(cuda)
     extending.replace(_set)
     _name_bfloats()
+    _name_quarters()
     _compile_random()
 
 
@@ -159,9 +166,21 @@ def _name_bfloats():
             module = importlib.import_module(name)
         except ImportError:
             continue
-        _set(module, "__getattr__", _bfloat_function)
+        _set(module, "__getattr__", functools.partial(_scalar_function, "BF16", name))
         for alias in ("bfloat16", "nv_bfloat16"):
             _set(module, alias, importlib.import_module("numba.cuda.types").bfloat16)
+
+
+def _name_quarters():
+    """The types and functions of float8 by the modules that have them on hardware (numba-cuda only)."""
+    internal = sys.modules.get("numba.cuda._internal")
+    if internal is None:
+        return
+    module = types.ModuleType("numba.cuda._internal.cuda_fp8")
+    module.__getattr__ = functools.partial(_scalar_function, "FP8", module.__name__)
+    _set(internal, "cuda_fp8", module)
+    sys.modules[module.__name__] = module
+    _undo.append(functools.partial(sys.modules.pop, module.__name__))
 
 
 def _compile_random():
@@ -178,12 +197,12 @@ def _compile_random():
             _set(random, name, njit(value.py_func))
 
 
-def _bfloat_function(name):
-    from ..functions import BF16
+def _scalar_function(table, module, name):
+    from .. import functions
 
-    found = BF16.get(name.removeprefix("__"))
+    found = getattr(functions, table).get(name.removeprefix("__"))
     if found is None:
-        raise AttributeError(f"numba.cuda.bf16 has no {name}")
+        raise AttributeError(f"{module} has no {name}")
     return found
 
 

@@ -5,6 +5,7 @@ and an operator that is not associative and commutative shows itself here too.
 """
 
 import functools
+import types
 
 import numpy as np
 from numba import cuda
@@ -22,7 +23,7 @@ def _as_a_kernel(function):
 
 def folding(operator, dtype):
     """The kernel that folds an array into one partial result per block, for an operator and a Numba type."""
-    combine = cuda.jit(operator, device=True)
+    combine = cuda.jit(operator, device=True) if isinstance(operator, types.FunctionType) else operator
 
     @cuda.jit
     @_as_a_kernel

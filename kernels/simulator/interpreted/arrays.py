@@ -293,7 +293,7 @@ def argument(value, name="", watch=None):
         parts = [argument(part, f"{name}[{k}]", watch) for k, part in enumerate(value)]
         return type(value)(*parts) if hasattr(value, "_fields") else tuple(parts)
     if isinstance(value, np.void) and value.dtype.names:
-        return of(np.array(value), name, watch)[()]
+        return Record(of(np.array(value), name, watch), ())
     if isinstance(value, np.generic):
         load = numbers.loader(value.dtype)
         return value if load is None else load(value)

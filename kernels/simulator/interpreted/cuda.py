@@ -3,6 +3,8 @@
 Names and meanings are those of numba-cuda (``numba.cuda`` documentation, "CUDA Kernel API").
 """
 
+import functools
+
 import numpy as np
 from numba import types
 from numba.core.errors import TypingError
@@ -434,12 +436,33 @@ class Names:
         self.__dict__.update({name: of_kernels(function) for name, function in table.items()})
 
 
+@functools.cache
+def _vector_of_kernels(vector):
+    """A vector whose components are values of a kernel."""
+    names = functions.vectors.FIELDS[: vector.size]
+    return type(vector)(vector.__name__, (vector,), {"__slots__": ()} | {name: _Component(name) for name in names})
+
+
+class _Component:
+    """One component: stored as NumPy's scalar, read as a value of a kernel."""
+
+    def __init__(self, name):
+        self._slot = getattr(functions.Vector, name)
+
+    def __get__(self, vector, kind=None):
+        return numbers.typed(self._slot.__get__(vector))
+
+    def __set__(self, vector, value):
+        self._slot.__set__(vector, value)
+
+
 def _scalar_types():
     found = {str(native): Type(str(native)) for native in types.number_domain}
     return found | {"boolean": Type("bool"), "bool_": Type("bool"), "intp": Type("int64"), "uintp": Type("uint64")}
 
 
-for _name, _value in (_scalar_types() | functions.CUDA | functions.VECTORS).items():
+_VECTORS = {name: _vector_of_kernels(vector) for name, vector in functions.VECTORS.items()}
+for _name, _value in (_scalar_types() | functions.CUDA | _VECTORS).items():
     setattr(
         Module, _name, staticmethod(of_kernels(_value)) if callable(_value) and not isinstance(_value, Type) else _value
     )

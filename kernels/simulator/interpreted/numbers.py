@@ -365,7 +365,7 @@ def _narrower(width, signed):
             number = operator.index(value)
         elif isinstance(value, (np.floating, float)):
             # A byte is converted through 16 bits, for PTX has no smaller register.
-            number = _truncated(value, max(width, 16), signed)
+            number = _truncated(value, max(width, getattr(value, "narrowest", 16)), signed)
         else:
             number = int(value)
         return number if low <= number <= high else _wrapped(number, width, signed)

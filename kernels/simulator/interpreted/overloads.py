@@ -1,12 +1,15 @@
 """Overloads of functions, methods and attributes, run as Python: the body that fits the types of the arguments."""
 
 import functools
+import types as python_types
 
-from numba import typeof, types
-from numba.core.errors import TypingError
+from numba import njit, typeof, types
+from numba.core.errors import InternalError, NumbaError, TypingError
+from numba.core.extending import _Intrinsic
 from numba.core.target_extension import target_override
 from numba.core.typing import templates
 
+from .. import compat
 from ..compiled.target import NAME
 from . import numbers
 from .arrays import Array
@@ -17,8 +20,16 @@ _ORDER = ("cuda", "gpu", "cpu", "generic")
 
 def _type(value, literal):
     raw = value.raw if isinstance(value, Array) else numbers.raw(value)
+    if isinstance(raw, python_types.FunctionType):
+        return typeof(njit(raw))
     native = typeof(raw)
     return types.literal(int(raw)) if literal and native == types.int64 else native
+
+
+def _check_parameters(template, body):
+    """The parameters of an overload and of its body are the same, where it does not say otherwise."""
+    if getattr(template, "_strict", False):
+        template._validate_sigs(template, template._overload_func, body)
 
 
 class Overloaded:
@@ -57,22 +68,68 @@ class Overloaded:
             try:
                 with target_override(NAME):
                     body = template._overload_func(*kinds, **names)
+                if body is not None:
+                    _check_parameters(template, body)
                 self._bodies[key] = body and self._bind(body)
             except TypingError as error:
                 self._bodies[key] = error
+            except InternalError as error:  # as it reaches the user of a kernel
+                raise compat.error_of_cuda(TypingError(str(error))) from None
         return self._bodies[key]
 
 
 def of_function(function, bind):
-    """What calls the overloads of a function; None where it has none."""
+    """What calls the overloads of a function, or the code that an extension writes for it; None where it has none."""
+    known = [
+        template
+        for name, native in templates.builtin_registry.globals
+        if name is function and isinstance(native, types.Function)
+        for template in native.templates
+    ]
     found = [
         template
-        for known, native in templates.builtin_registry.globals
-        if known is function and isinstance(native, types.Function)
-        for template in native.templates
+        for template in known
         if hasattr(template, "_overload_func") and template.metadata.get("target", "generic") in _ORDER
     ]
-    return Overloaded(function.__name__, found, bind) if found else None
+    if found:
+        return Overloaded(function.__name__, found, bind)
+    return Written(function) if known and not function.__module__.startswith("numba.np.") else None
+
+
+class Written:
+    """A function whose code an extension of Numba writes: compiled for the types that it is called with.
+
+    Parameters
+    ----------
+    function : function or intrinsic
+    """
+
+    def __init__(self, function):
+        self.__name__ = function.__name__
+
+        def entry(arguments):
+            return function(*arguments)
+
+        self._entry, self._known = njit(error_model="numpy")(entry), set()
+
+    def __call__(self, *arguments):
+        """Call the machine code."""
+        raw = tuple(value.raw if isinstance(value, Array) else numbers.raw(value) for value in arguments)
+        kinds = typeof(raw)
+        if kinds not in self._known:
+            from ..compiled import build
+
+            try:
+                build.refuse_assembly(self._entry.py_func, (kinds,))
+            except NumbaError as error:
+                raise compat.error_of_cuda(error) from None
+            self._known.add(kinds)
+        return numbers.typed(self._entry(raw))
+
+
+def of_intrinsic(value):
+    """What runs an intrinsic; None for anything else."""
+    return Written(value) if isinstance(value, _Intrinsic) else None
 
 
 def of_array(array, name, bind):

@@ -34,16 +34,19 @@ def _ufunc(function):
     return call
 
 
-def _plain(value):
-    """What is printed of a value."""
+def _text(value):
+    """What is printed of a value: floats in CUDA's format."""
     if isinstance(value, tuple):
-        return type(value)(*map(_plain, value)) if hasattr(value, "_fields") else tuple(map(_plain, value))
+        parts = ", ".join(map(_text, value))
+        return f"({parts},)" if len(value) == 1 else f"({parts})"
     value = numbers.raw(value)
-    return value.item() if isinstance(value, np.generic) and not value.dtype.names else value
+    if isinstance(value, np.generic) and not value.dtype.names:
+        value = value.item()
+    return f"{value:f}" if isinstance(value, float) else str(value)
 
 
 def _print(*values):
-    print(*map(_plain, values))  # noqa: T201  (a kernel asked for it)
+    print(*map(_text, values))  # noqa: T201  (a kernel asked for it)
 
 
 def _memory(order):
@@ -133,6 +136,13 @@ def _kind(value):
     return tuple(map(_kind, value)) if isinstance(value, tuple) else type(value)
 
 
+def _frozen(array):
+    """What a kernel names is a constant, with the values of the first launch."""
+    copy = array.copy(order="K")
+    copy.flags.writeable = False
+    return copy
+
+
 class Interpreter:
     """Runs kernels as Python."""
 
@@ -156,6 +166,8 @@ class Interpreter:
                 return _MEMORY[value]
             if (found := overloads.of_function(value, self._rebinder.function)) is not None:
                 return found
+        if (found := overloads.of_intrinsic(value)) is not None:
+            return found
         if isinstance(value, Dispatcher) and not value._can_compile:
             error = errors.TypingError(f"Untyped global name '{value.__name__}': using cpu function on device")
             raise compat.error_of_cuda(error)
@@ -174,7 +186,7 @@ class Interpreter:
         if isinstance(value, type) and issubclass(value, np.generic):
             return Type(value)
         if isinstance(value, (bool, int, float, complex, np.ndarray)):
-            return argument(value) if isinstance(value, np.ndarray) else numbers.constant(value)
+            return argument(_frozen(value)) if isinstance(value, np.ndarray) else numbers.constant(value)
         return _NUMPY if value is np else value
 
     def run(self, function, grid, block, arguments, shared, chosen, declared=None):

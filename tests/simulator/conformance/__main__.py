@@ -27,8 +27,10 @@ if missing := [name for name in ("cffi", "filecheck", "ml_dtypes") if importlib.
     sys.exit(f"numba-cuda's tests need {', '.join(missing)}: pip install cffi filecheck ml_dtypes")
 
 import module as suite  # noqa: E402 - the simulator has to be asked for first
+import pytest  # noqa: E402
 
 ENGINES = ("stock", "compiled", "interpreted")
+COUNTS = HERE / "counts.json"
 
 
 def fork(name, engine, folder, done, limit):
@@ -66,7 +68,9 @@ def settle(events, status):
     running = [test for test, (state, _) in results.items() if state == "started"]
     if not os.WIFSIGNALED(status):
         # Without a signal a process that never got to the end left by os._exit.
-        death = ["crashed", f"exit code {os.waitstatus_to_exitcode(status)}"] if running or not results else None
+        code = os.waitstatus_to_exitcode(status)
+        lost = running or not (results or code == pytest.ExitCode.NO_TESTS_COLLECTED)
+        death = ["crashed", f"exit code {code}"] if lost else None
     else:
         number = os.WTERMSIG(status)
         late = number == signal.SIGALRM
@@ -79,8 +83,8 @@ def settle(events, status):
     return bool(running)
 
 
-def run_all(names, engine, jobs, limit):
-    """Run all modules, `jobs` at a time: {module: {test: [status, reason]}}."""
+def run_all(names, engine, jobs, limit, left_out=()):
+    """Run all modules, `jobs` at a time, without some tests: {module: {test: [status, reason]}}."""
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         waiting, running = list(names), {}
@@ -88,6 +92,7 @@ def run_all(names, engine, jobs, limit):
             while waiting and len(running) < jobs:
                 name = waiting.pop(0)
                 done = set(read(folder / f"{name}.events"))
+                done |= {test.removeprefix(f"{name}.") for test in left_out if test.startswith(f"{name}.")}
                 running[fork(name, engine, folder, done, limit)] = name, time.monotonic()
             pid, status = os.wait()
             name, start = running.pop(pid)
@@ -129,7 +134,10 @@ def find(groups, test):
 
 
 def compare(ours, stock, known, engine):
-    """Print the counts and every failure with its reason; return the lines that ask for a change, here or there."""
+    """Print the counts and every failure with its reason.
+
+    Returns the lines that ask for a change, here or there, and how many tests of each module are due and pass.
+    """
     ran_on_stock = {test for test in ours if stock.get(test, ("skipped", ""))[0] != "skipped"}
     outside = {test: find(known["refusals" if test in ran_on_stock else "outside"], test) for test in ours}
     opened = {test: find(known["open"][engine], test) for test in ours}
@@ -153,17 +161,51 @@ def compare(ours, stock, known, engine):
     ):
         print(f"{title:60s}  {len(tests):5d}  {len(tests & passed):5d}")
     print(f"{f'run until it {suite.GENERATED}':60s}  {len(generated):5d}")
+    for reason, tests in known["endless"].get(engine, {}).items():
+        print(f"{f'not run: {reason}':60s}  {len(stock.keys() & tests):5d}")
     aside = {test for test in ours if outside[test]}
     print(f"{'set aside':60s}  {len(aside):5d}  {len(aside & passed):5d}")
     for reason, count in Counter(outside[test] for test in aside).most_common():
         print(f"    {count:5d}  {reason}")
-    return new + cured
+    return new + cured, by_module(due & ran_on_stock, due - ran_on_stock, passed)
+
+
+def by_module(ran_on_stock, skipped, passed):
+    """{module: [tests that the stock simulator runs, that pass, that it skips, that pass]}, without modules of none."""
+    groups = ran_on_stock, ran_on_stock & passed, skipped, skipped & passed
+    counted = [Counter(".".join(test.split(".")[:2]) for test in group) for group in groups]
+    return {name: [count[name] for count in counted] for name in sorted(counted[0] | counted[2])}
+
+
+def differing(counts, recorded):
+    """Lines for modules whose counts are not those on record."""
+    return [
+        f"COUNT {name}: {count} on record are {recorded.get(name)}: see --record"
+        for name, count in counts.items()
+        if count != recorded.get(name)
+    ]
+
+
+def write_counts(counts, engine):
+    """Write the counts of the modules that were run, and the sums of all."""
+    held = json.loads(COUNTS.read_text()) if COUNTS.exists() else {}
+    of_engine = held.get(engine, {}) | counts
+    of_engine.pop("all", None)
+    held[engine] = {
+        "all": [sum(column) for column in zip(*of_engine.values(), strict=True)],
+        **dict(sorted(of_engine.items())),
+    }
+    engines = (
+        f'"{name}": {{\n' + ",\n".join(f'"{module}": {held[name][module]}' for module in held[name]) + "\n}"
+        for name in sorted(held)
+    )
+    COUNTS.write_text("{\n" + ",\n".join(engines) + "\n}\n")
 
 
 def unused(known, tests):
     """Patterns of known.json that match no test, other than those for modules that do not import."""
     modules = [test.removesuffix(suite.IMPORT) for test in tests if test.endswith(suite.IMPORT)]
-    groups = [known["outside"], known["refusals"], *known["open"].values()]
+    groups = [known["outside"], known["refusals"], *known["open"].values(), *known["endless"].values()]
     patterns = {pattern for group in groups for patterns in group.values() for pattern in patterns}
     patterns = {p for p in patterns if not p.startswith(tuple(modules))}
     return [f"UNUSED {p}: no such test" for p in sorted(patterns) if not any(fnmatch(test, p) for test in tests)]
@@ -176,12 +218,15 @@ def main():
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at a time")
     parser.add_argument("--limit", type=float, default=120, metavar="S", help="seconds that one test may take")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every test's result there")
+    parser.add_argument("--record", action="store_true", help="write the counts to counts.json")
     options = parser.parse_args()
 
     names = [name for name in suite.modules() if any(fnmatch(name, p) for p in options.only.split(","))]
     if options.engine != "stock":
         suite.install(options.engine)
-    results = run_all(names, options.engine, options.jobs, options.limit)
+    known = json.loads((HERE / "known.json").read_text())
+    endless = [test for tests in known["endless"].get(options.engine, {}).values() for test in tests]
+    results = run_all(names, options.engine, options.jobs, options.limit, endless)
     results = {
         name: {test: f"{state}: {reason}" if reason else state for test, (state, reason) in sorted(tests.items())}
         for name, tests in results.items()
@@ -195,7 +240,6 @@ def main():
         for state, count in Counter(state for state, _ in ours.values()).most_common():
             print(f"{count:5d} {state}")
         return 0
-    known = json.loads((HERE / "known.json").read_text())
     baseline = json.loads((HERE / "stock.json").read_text())
     if (recorded := baseline["versions"]["numba-cuda"]) != version("numba-cuda"):
         print(f"stock.json is of numba-cuda {recorded}, installed is {version('numba-cuda')}: see README.md")
@@ -203,8 +247,13 @@ def main():
     complaints = unused(known, stock | ours) if options.only == "*" else []
     print(*complaints, sep="\n", end="\n" * bool(complaints))
     stock = {test: fate for test, fate in stock.items() if any(test.startswith(f"{name}.") for name in names)}
-    complaints += compare(spread(ours, stock), stock, known, options.engine)
-    return 1 if complaints else 0
+    asked, counts = compare(spread(ours, stock), stock, known, options.engine)
+    if options.record:
+        write_counts(counts, options.engine)
+    else:
+        asked += (differences := differing(counts, json.loads(COUNTS.read_text())[options.engine]))
+        print(*differences, sep="\n", end="\n" * bool(differences))
+    return 1 if complaints + asked else 0
 
 
 if __name__ == "__main__":

@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 from numba import cuda
-from numba.cuda import testing
 from numba.cuda.core import config
 from numba.cuda.simulator.kernel import FakeOverload
 
@@ -58,8 +57,12 @@ def install(engine):
     from kernels import simulator
 
     # Indices are checked, as the stock simulator does; races are not, nor reads of memory that nothing wrote: some of
-    # these tests have both, harmlessly. As many blocks are resident as the example of a grid's barrier asks for.
+    # these tests have both, harmlessly. As many blocks are resident as the example of a grid's barrier asks for, and
+    # there are as many devices as the tests of several ask for.
+    os.environ["KERNELS_SIMULATOR_DEVICES"] = "2"
     simulator.install(engine=engine, checks="bounds", resident=64)
+    from numba.cuda import testing  # not before, as in a project that is tested with the plugin
+
     testing.skip_on_cudasim = lambda reason: lambda test: test
     testing.cc_X_or_above = lambda major, minor: True
     for name in ("is_float16_supported", "is_bfloat16_supported", "is_fp8_supported"):
