@@ -101,6 +101,18 @@ def test_ctrl_c_ends_a_kernel(kernel, engine):
     works_as_before(engine=engine)
 
 
+@pytest.mark.parametrize("engine", ENGINES)
+def test_functions_can_be_traced_after_a_launch_with_a_time_limit(engine):
+    simulate(fill, engine=engine, timeout=60)[3, 32](np.zeros(96))
+    called, before = [], sys.gettrace()
+    sys.settrace(lambda frame, event, argument: called.append(frame.f_code.co_name))
+    try:
+        works_as_before(engine=engine)
+    finally:
+        sys.settrace(before)
+    assert "works_as_before" in called
+
+
 @native
 def test_ctrl_c_ends_all_parts_of_a_launch_on_several_cores():
     count = launch.MANY // 32
