@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import kernels
+from kernels.device import twins
 from kernels.pairing import REGISTRY
 
 GROUPS = [
@@ -75,6 +76,36 @@ What surrounds the functions: formulas of your own, and where they run.
 """
 
 
+#: Modules of `kernels.device` whose instructions have a page, in its order.
+INSTRUCTIONS = ["tensor", "fragments", "wgmma", "copies", "tensor_copies", "clusters", "barriers", "addresses"]
+
+DEVICE_PAGE = """\
+# Instructions
+
+What hardware does and Numba's Python cannot say, for kernels of your own. Each is declared with a twin that
+`kernels.simulator` runs.
+
+{sections}
+"""
+
+
+def instructions(module):
+    """Return what a module of `kernels.device` declares: names of instructions and of what makes them, with a line."""
+    for name, thing in vars(module).items():
+        declared = hasattr(thing, "__simulated__") and not isinstance(thing, twins.Word)
+        made_here = getattr(thing, "__module__", "") == module.__name__ and inspect.getdoc(thing)
+        if not name.startswith("_") and (declared or (callable(thing) and made_here)):
+            yield name, summary(thing)
+
+
+def section(name):
+    """Return the section of a module: its docstring, and a table."""
+    module = importlib.import_module(f"kernels.device.{name}")
+    title, _, rest = inspect.getdoc(module).partition("\n")
+    table = "\n".join(f"| `{each}` | {text} |" for each, text in instructions(module))
+    return f"## kernels.device.{name}\n\n{title}\n{rest}\n\n| instruction | |\n|---|---|\n{table}\n"
+
+
 def summary(thing):
     """Return the first paragraph of a docstring, on one line."""
     return " ".join((thing.__doc__ or "").strip().split("\n\n")[0].split())
@@ -132,6 +163,7 @@ def write_pages(app, config):
     folder.mkdir(parents=True, exist_ok=True)
     directives = "\n\n".join(directive(name) for name in toolkit())
     write(folder / "toolkit.rst", TOOLKIT_PAGE.format(directives=directives))
+    write(folder / "device.md", DEVICE_PAGE.format(sections="\n".join(map(section, INSTRUCTIONS))))
     for family, pairs in families(REGISTRY).items():
         title = family.capitalize()
         page = PAGE.format(

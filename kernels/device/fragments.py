@@ -81,7 +81,7 @@ def _ldmatrix(count, transposed=False):
         return spread(row)
 
     ldmatrix.__name__ = _name("ldmatrix", count, transposed)
-    ldmatrix.__doc__ = f"{count} matrices from shared memory: a uint32 of each, a tuple if there are several."
+    ldmatrix.__doc__ = f"Load x{count} matrices from shared memory: a uint32 of each, a tuple if there are several."
     return ptx(_text("ldmatrix", count, transposed), _registers(count)(u32))(ldmatrix)
 
 
@@ -99,7 +99,9 @@ def _stmatrix(count, transposed=False):
             store(at + 12, row[3])
 
     stmatrix.__name__ = _name("stmatrix", count, transposed)
-    stmatrix.__doc__ = f"{count} matrices to shared memory, of which a lane has a uint32 each (compute capability 9.0)."
+    stmatrix.__doc__ = (
+        f"Store x{count} matrices to shared memory, of which a lane has a uint32 each (compute capability 9.0)."
+    )
     return ptx(_text("stmatrix", count, transposed), none(u32, _registers(count)))(stmatrix)
 
 

@@ -27,8 +27,8 @@ from llvmlite import ir
 from numba import cuda, njit, types
 from numba.extending import intrinsic
 
+from .accumulation import sum_of_floats, sum_of_integers
 from .ptx import ptx
-from .tensor import sum_of_floats, sum_of_integers
 from .twins import WGMMA, collective, commit, copy_later, pointer, wait
 
 f32, i32, i64, u64, none = types.float32, types.int32, types.int64, types.uint64, types.none
