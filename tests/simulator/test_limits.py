@@ -85,6 +85,15 @@ def test_kernel_that_never_ends_is_ended_when_its_time_is_up(kernel, engine, che
     works_as_before(engine=engine, checks=checks)
 
 
+@pytest.fixture
+def interruptible():
+    """Ctrl-C raises KeyboardInterrupt; a process that was started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("engine", ENGINES)
 @pytest.mark.parametrize("kernel", ENDLESS, ids=lambda kernel: kernel.__name__)
 def test_ctrl_c_ends_a_kernel(kernel, engine):
@@ -114,6 +123,7 @@ def test_functions_can_be_traced_after_a_launch_with_a_time_limit(engine):
 
 
 @native
+@pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_ends_all_parts_of_a_launch_on_several_cores():
     count = launch.MANY // 32
     timer = threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT))

@@ -7,8 +7,10 @@ import sys
 
 import numpy as np
 import pytest
-from numba import cuda, float32, float64, int32
+from numba import cuda, float32, float64, int32, uint32
 
+from kernels.device.addresses import shared_address
+from kernels.device.fragments import ldmatrix_x1
 from kernels.device.instructions import Instruction, of_scalars
 from kernels.simulator import DivergenceError, LaunchError, Profile, profile
 
@@ -596,3 +598,20 @@ def test_the_example_runs():
     outcome = doctest.testmod(sys.modules["kernels.simulator.profile"])
     assert outcome.attempted > 0
     assert outcome.failed == 0
+
+
+def test_twins_of_instructions_are_counted_as_what_they_do():
+    @cuda.jit
+    def fragments(x, y):
+        tile = cuda.shared.array(128, uint32)
+        t = cuda.threadIdx.x
+        for k in range(4):
+            tile[t + 32 * k] = x[t + 32 * k]
+        cuda.syncwarp()
+        y[t] = ldmatrix_x1(shared_address(tile) + 16 * (t % 8))
+
+    x = np.random.default_rng(1).integers(0, 2**32, 128, np.uint32)
+    found = profile(fragments)[1, 32](x, np.zeros(32, np.uint32))
+    assert found.totals["warp_operations"] == {"syncwarp": 1, "collective": 1}
+    # Four of x and four words of a row; four of the tile and one of y.
+    assert (found.totals["loads"], found.totals["stores"]) == (4 + 4, 4 + 1)

@@ -5,10 +5,10 @@ import functools
 import numpy as np
 from numba import njit, types
 
-from .. import compat, memory, shadow, transfers
+from .. import compat, memory, transfers
 from .. import state as S
 from . import numbers
-from .arrays import Array, dtype_of
+from .arrays import dtype_of, of
 
 
 def _parts(native):
@@ -94,22 +94,14 @@ class Words:
     def global_address(self, array):
         return np.uint64(array.raw.__array_interface__["data"][0])
 
-    def _access(self, pointer, dtype, kind):
-        machine = self._machine
-        if machine.watch is not None:
-            number = machine.site()
-            at, kind = self._machine.thread.at, kind | shadow.alignment_of(dtype) << 8
-            if shadow.access.ctypes(at, pointer, dtype.itemsize, kind, number):
-                machine.worker[S.ERROR_SITE] = number
-                machine.hand_over(S.RAISED)
-        return memory.view(pointer, (1,), dtype)
+    def _memory(self, pointer, dtype):
+        return of(memory.view(int(pointer), (1,), dtype), "memory", self._machine.watch)
 
     def load(self, dtype, pointer):
-        return Array(self._access(int(pointer), dtype_of(dtype), S.READ))[0]
+        return self._memory(pointer, dtype_of(dtype))[0]
 
     def store(self, pointer, value):
-        raw = np.asarray(numbers.raw(value))
-        self._access(int(pointer), raw.dtype, S.WRITE)[0] = raw
+        self._memory(pointer, np.asarray(numbers.raw(value)).dtype)[0] = value
 
     def _transfer(self, op, count):
         machine, run = self._machine, transfers.transfer.ctypes
