@@ -37,7 +37,9 @@ def instruction(twin):
             return _compiled(Instruction(twin, define), define)
         from numba.cuda.extending import intrinsic
 
-        return intrinsic(define)
+        made = intrinsic(define)
+        made.twin = twin
+        return made
 
     return declare
 

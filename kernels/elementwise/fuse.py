@@ -99,6 +99,8 @@ def fuse(function=None, /, *, dtypes=None):
         return len(results(_dtypes(inputs, parameters))[1])
 
     fused._is_fused = True
+    if not SIMULATED:
+        fused.twin = function
     fused.__signature__ = inspect.signature(fused, follow_wrapped=False)
     return fused
 

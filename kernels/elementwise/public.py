@@ -279,8 +279,7 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
         scalar = mapping.scalar(ins)
         return scalar and (scalar, ins, outs)
 
-    if SIMULATED:
-        function.twin = inside
+    function.twin = inside if SIMULATED else mapping.reference
     function.__name__ = function.__qualname__ = name
     function.__module__ = module or "kernels.elementwise"
     function.__doc__ = text

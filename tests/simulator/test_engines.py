@@ -2,6 +2,9 @@
 
 import dis
 import enum
+import os
+import subprocess
+import sys
 from collections import namedtuple
 
 import numpy as np
@@ -415,3 +418,35 @@ def test_a_device_function_is_no_kernel(simulator):
 
     with pytest.raises(RuntimeError, match="device function as a kernel"):
         function[1, 1](1)
+
+
+BESIDE = """
+import sys, warnings
+sys.path[:] = {path}
+import numpy as np
+from numba import cuda
+import kernels
+from kernels.simulator import simulate
+
+@cuda.jit
+def kernel(x, y):
+    i = cuda.grid(1)
+    if i < x.size:
+        y[i] = kernels.gelu(x[i])
+
+x = np.linspace(-3, 3, 50, dtype=np.float32)
+y = np.zeros_like(x)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    simulate(kernel)[2, 32](x, y)
+np.testing.assert_array_equal(y, kernels.REGISTRY["gelu"].reference(x))
+print([str(warning.message) for warning in caught])
+"""
+
+
+def test_functions_of_this_package_run_in_a_process_that_compiles_for_gpus():
+    environment = os.environ | {"NUMBA_ENABLE_CUDASIM": "0", "KERNELS_ENGINE": "reference"}
+    command = [sys.executable, "-c", BESIDE.format(path=sys.path)]
+    finished = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300)
+    assert finished.returncode == 0, finished.stderr
+    assert "interpreted engine: gelu was declared to the compiler for GPUs" in finished.stdout

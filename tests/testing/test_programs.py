@@ -116,7 +116,7 @@ def test_numbered_programs_are_the_same_everywhere():
 def test_a_failure_shrinks_to_a_short_program(pattern):
     program = find(programs.kernels(), _marked(pattern), settings=SHRUNK)
     assert len(program.source.splitlines()) <= 30
-    assert program.grid == 1
+    assert np.prod(program.grid) == 1
 
 
 # Each fused multiply-add that is left must have an exact product: with a power of two.
