@@ -1,29 +1,15 @@
 """Addresses, as instructions take them: 32 bits in a block's shared memory, 64 bits in global memory."""
 
-from numba import types
+from llvmlite import ir
+from numba import njit, types
 
-from .instructions import SIMULATED
-from .twins import Word
-
-if SIMULATED:
-
-    def _declare(define):
-        return Word(define.__name__, define.__doc__)
-else:
-    from llvmlite import ir
-    from numba.cuda.extending import intrinsic
-
-    def _declare(define):
-        made = intrinsic(define)
-        made.__simulated__ = define.__name__
-        return made
+from .ptx import declared
 
 
 def _data(context, builder, signature, args):
     return context.make_array(signature.args[0])(context, builder, value=args[0]).data
 
 
-@_declare
 def shared_address(typingctx, array):
     """Where a shared array begins, as an address in the block's shared memory: uint32."""
 
@@ -36,7 +22,6 @@ def shared_address(typingctx, array):
     return types.uint32(array), codegen
 
 
-@_declare
 def global_address(typingctx, array):
     """Where an array in global memory begins: uint64."""
 
@@ -44,3 +29,16 @@ def global_address(typingctx, array):
         return builder.ptrtoint(_data(context, builder, signature, args), ir.IntType(64))
 
     return types.uint64(array), codegen
+
+
+shared_address, global_address = (declared(each, each.__name__) for each in (shared_address, global_address))
+
+
+@njit
+def swizzled(address, width):
+    """Where a swizzle of 32, 64 or 128 bytes, or none (0), puts what lies at an address of shared memory.
+
+    Its bits from 4 on are combined by exclusive or with those from 7 on, as copies by TMA and descriptors of ``wgmma``
+    have it (PTX ISA, "Swizzling modes").
+    """
+    return address ^ (address >> 3 & width - 16 & 0x70) if width else address

@@ -5,10 +5,10 @@ Source: PTX ISA, "barrier.cluster", "mapa"; CUDA C++ Programming Guide, "Thread 
 
 import functools
 
+from llvmlite import ir
 from numba import types
 
-from .addresses import _declare
-from .ptx import ptx
+from .ptx import declared, ptx
 from .twins import (
     cluster_arrive,
     cluster_dims,
@@ -32,8 +32,6 @@ def cluster(x, y=1, z=1):
 
     def in_cluster(typingctx):
         def codegen(context, builder, signature, args):
-            from llvmlite import ir
-
             module = builder.module
             known = "nvvm.annotations" in module.namedmetadata
             annotations = (module.get_named_metadata if known else module.add_named_metadata)("nvvm.annotations")
@@ -44,9 +42,7 @@ def cluster(x, y=1, z=1):
 
         return none(), codegen
 
-    made = _declare(in_cluster)
-    made.__simulated__ = of_blocks
-    return made
+    return declared(in_cluster, of_blocks)
 
 
 @ptx("mov.u32 {d}, %cluster_ctarank;", u32(), pure=True)
@@ -71,9 +67,8 @@ def cluster_barrier_wait():
 @ptx("barrier.cluster.arrive.release.aligned; barrier.cluster.wait.acquire.aligned;", none())
 def cluster_sync():
     """Wait for all threads of the cluster."""
-    cluster_arrive()
-    while cluster_test() == 0:
-        pause()
+    cluster_barrier_arrive()
+    cluster_barrier_wait()
 
 
 @ptx("mapa.shared::cluster.u32 {d}, {address}, {rank};", u32(u32, u32), pure=True)
@@ -82,26 +77,24 @@ def mapa(address, rank):
     return u32((address & 0xFFFFFF) | (rank + 1) << 24)
 
 
-def _load(native, suffix, letter):
+def _load(native, letter):
     def load_cluster(address):
         return read(native, pointer(address))
 
-    load_cluster.__name__, load_cluster.__doc__ = (
-        f"load_cluster_{suffix}",
-        f"A {native} of the cluster's shared memory.",
-    )
+    load_cluster.__name__ = f"load_cluster_{letter}"
+    load_cluster.__doc__ = f"A {native} of the cluster's shared memory."
     return ptx(f"ld.shared::cluster.{letter} {{d}}, [{{address}}];", native(u32))(load_cluster)
 
 
-def _store(native, suffix, letter):
+def _store(native, letter):
     def store_cluster(address, value):
         write(pointer(address), native(value))
 
-    store_cluster.__name__, store_cluster.__doc__ = f"store_cluster_{suffix}", f"Put a {native} there."
+    store_cluster.__name__, store_cluster.__doc__ = f"store_cluster_{letter}", f"Put a {native} there."
     return ptx(f"st.shared::cluster.{letter} [{{address}}], {{value}};", none(u32, native))(store_cluster)
 
 
-load_cluster_u32, store_cluster_u32 = _load(u32, "u32", "u32"), _store(u32, "u32", "u32")
-load_cluster_u64, store_cluster_u64 = _load(types.uint64, "u64", "u64"), _store(types.uint64, "u64", "u64")
-load_cluster_f32, store_cluster_f32 = _load(types.float32, "f32", "f32"), _store(types.float32, "f32", "f32")
-load_cluster_f64, store_cluster_f64 = _load(types.float64, "f64", "f64"), _store(types.float64, "f64", "f64")
+load_cluster_u32, store_cluster_u32 = _load(u32, "u32"), _store(u32, "u32")
+load_cluster_u64, store_cluster_u64 = _load(types.uint64, "u64"), _store(types.uint64, "u64")
+load_cluster_f32, store_cluster_f32 = _load(types.float32, "f32"), _store(types.float32, "f32")
+load_cluster_f64, store_cluster_f64 = _load(types.float64, "f64"), _store(types.float64, "f64")

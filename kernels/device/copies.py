@@ -68,14 +68,17 @@ def cp_async_commit():
     commit(CP_ASYNC)
 
 
+def _wait_group(name, queue, groups):
+    def wait_group():
+        wait(queue, groups)
+
+    return ptx(f"{name} {groups};", none())(wait_group)
+
+
 @functools.cache
 def cp_async_wait_group(groups):
     """The instruction that waits for this thread's copies but those of its `groups` newest groups."""
-
-    def cp_async_wait():
-        wait(CP_ASYNC, groups)
-
-    return ptx(f"cp.async.wait_group {groups};", none())(cp_async_wait)
+    return _wait_group("cp.async.wait_group", CP_ASYNC, groups)
 
 
 @ptx("cp.async.wait_all;", none())
@@ -184,18 +187,10 @@ def bulk_commit():
 @functools.cache
 def bulk_wait_group(groups):
     """The instruction that waits for this thread's bulk stores but those of its `groups` newest groups."""
-
-    def bulk_wait():
-        wait(BULK, groups)
-
-    return ptx(f"cp.async.bulk.wait_group {groups};", none())(bulk_wait)
+    return _wait_group("cp.async.bulk.wait_group", BULK, groups)
 
 
 @functools.cache
 def bulk_wait_group_read(groups):
     """The same, but only until what they read may be written again."""
-
-    def bulk_wait_read():
-        wait(BULK, groups)
-
-    return ptx(f"cp.async.bulk.wait_group.read {groups};", none())(bulk_wait_read)
+    return _wait_group("cp.async.bulk.wait_group.read", BULK, groups)

@@ -9,7 +9,7 @@ Source: PTX ISA, "ldmatrix" and "stmatrix".
 
 from numba import cuda, types
 
-from .ptx import ptx
+from .ptx import ptx, registers
 from .twins import check, collective, load, pointer, store
 
 u16, u32, none = types.uint16, types.uint32, types.none
@@ -17,14 +17,10 @@ ROW = 16
 u32x4 = types.UniTuple(u32, 4)
 
 
-def _registers(count):
-    return types.UniTuple(u32, count) if count > 1 else u32
-
-
 def _spread(count, transposed):
     """What gives lanes their words of rows that lanes have."""
 
-    @collective(_registers(count)(u32x4))
+    @collective(registers(u32, count)(u32x4))
     def spread(d, rows):
         for lane in range(32):
             g, t = lane >> 2, lane & 3
@@ -42,7 +38,7 @@ def _spread(count, transposed):
 def _gather(count, transposed):
     """What gives lanes their rows of words that lanes have."""
 
-    @collective(u32x4(_registers(count)))
+    @collective(u32x4(registers(u32, count)))
     def gather(d, words):
         for lane in range(8 * count):
             m, row = lane >> 3, lane & 7
@@ -62,10 +58,8 @@ def _name(kind, count, transposed):
 
 
 def _text(kind, count, transposed):
-    name = "{d}" if kind == "ldmatrix" else "{words}"
-    list_ = name if count > 1 else "{" + name + "}"
-    where = f"{kind}.sync.aligned.m8n8.x{count}{'.trans' if transposed else ''}.shared.b16 "
-    return where + (f"{list_}, [{{address}}];" if kind == "ldmatrix" else f"[{{address}}], {list_};")
+    operands = "{{d}}, [{address}]" if kind == "ldmatrix" else "[{address}], {{words}}"
+    return f"{kind}.sync.aligned.m8n8.x{count}{'.trans' if transposed else ''}.shared.b16 {operands};"
 
 
 def _ldmatrix(count, transposed=False):
@@ -82,7 +76,7 @@ def _ldmatrix(count, transposed=False):
 
     ldmatrix.__name__ = _name("ldmatrix", count, transposed)
     ldmatrix.__doc__ = f"Load x{count} matrices from shared memory: a uint32 of each, a tuple if there are several."
-    return ptx(_text("ldmatrix", count, transposed), _registers(count)(u32))(ldmatrix)
+    return ptx(_text("ldmatrix", count, transposed), registers(u32, count)(u32))(ldmatrix)
 
 
 def _stmatrix(count, transposed=False):
@@ -102,7 +96,7 @@ def _stmatrix(count, transposed=False):
     stmatrix.__doc__ = (
         f"Store x{count} matrices to shared memory, of which a lane has a uint32 each (compute capability 9.0)."
     )
-    return ptx(_text("stmatrix", count, transposed), none(u32, _registers(count)))(stmatrix)
+    return ptx(_text("stmatrix", count, transposed), none(u32, registers(u32, count)))(stmatrix)
 
 
 ldmatrix_x1, ldmatrix_x2, ldmatrix_x4 = (_ldmatrix(count) for count in (1, 2, 4))

@@ -8,8 +8,9 @@
         ...
 
 The function below the decorator is the twin: a device function that the simulator runs (`kernels.device.twins`). In the
-text, ``{d}`` is the result and the operands have the names of the twin's parameters; a tuple is a list of registers in
-braces. A kernel calls the instruction as it calls any device function, and passes what can be cast to its operands.
+text, ``{d}`` is the result and the operands have the names of the twin's parameters. A tuple is its registers with
+commas between, so that PTX's lists, of one register too, are written ``{{d}}``. A kernel calls the instruction as it
+calls any device function, and passes what can be cast to its operands.
 
 Source: "PTX ISA", https://docs.nvidia.com/cuda/parallel-thread-execution, and for constraints of inline assembly
 "Inline PTX Assembly in CUDA", https://docs.nvidia.com/cuda/inline-ptx-assembly.
@@ -34,13 +35,32 @@ _REGISTERS = {
 class Instruction:
     """What stands under an instruction's name where Numba runs kernels in its simulator."""
 
-    def __init__(self, twin):
+    def __init__(self, define, twin):
         self.__simulated__ = twin
-        self.__name__, self.__doc__ = twin.__name__, twin.__doc__
+        self.__name__, self.__doc__ = define.__name__, define.__doc__
 
     def __call__(self, *operands):
         """Refuse."""
         raise TypeError(f"{self.__name__} is an instruction: call it in a kernel")
+
+
+def declared(define, twin):
+    """A Numba intrinsic with what the simulator runs in its place.
+
+    Parameters
+    ----------
+    define : function
+        As ``numba.cuda.extending.intrinsic`` takes it.
+    twin : function, Collective or str
+        A function of kernels, one that is run for all lanes of a warp, or the name of a word of `twins`.
+    """
+    if SIMULATED:
+        return Instruction(define, twin)
+    from numba.cuda.extending import intrinsic
+
+    made = intrinsic(define)
+    made.__simulated__ = twin
+    return made
 
 
 def ptx(text, signature, *, pure=False):
@@ -49,8 +69,7 @@ def ptx(text, signature, *, pure=False):
     Parameters
     ----------
     text : str
-        PTX, with names in braces. A name with ``:immediate``, as ``{n:immediate}``, is no register but the value of a
-        literal.
+        PTX, with names in braces.
     signature : numba.core.typing.Signature
         ``result(*operands)``, of numbers and tuples of equal numbers. A parameter named ``d`` is where the result
         begins: the same registers, read and written.
@@ -65,17 +84,18 @@ def ptx(text, signature, *, pure=False):
     """
 
     def declare(twin):
-        if SIMULATED:
-            return Instruction(twin)
         function = twin.function if isinstance(twin, Collective) else twin
         names = list(inspect.signature(function).parameters)
         if isinstance(twin, Collective) and signature.return_type is not types.none:
             del names[0]  # of the array that takes the results
-        made = _intrinsic(function, names, text, signature, pure)
-        made.__simulated__ = twin
-        return made
+        return declared(_definition(function, names, text, signature, pure), twin)
 
     return declare
+
+
+def registers(native, count):
+    """The type of so many registers: a tuple, or the number itself."""
+    return types.UniTuple(native, count) if count > 1 else native
 
 
 def _parts(native):
@@ -90,28 +110,25 @@ class _Operands:
         results = _parts(signature.return_type)
         for native in results:
             self.constraints.append("=" + _REGISTERS[native])
-        self._name("d", signature.return_type, range(len(results)))
+        self._name("d", range(len(results)))
         for name, native in zip(names, signature.args, strict=True):
             first = len(self.constraints)
             if name == "d":
                 self.constraints += map(str, range(len(results)))
             else:
                 self.constraints += [_REGISTERS[part] for part in _parts(native)]
-                self._name(name, native, range(first, len(self.constraints)))
+                self._name(name, range(first, len(self.constraints)))
 
-    def _name(self, name, native, numbers):
-        registers = [f"${number}" for number in numbers]
-        tupled = isinstance(native, types.BaseTuple)
-        self.places[name] = "{" + ", ".join(registers) + "}" if tupled else "".join(registers)
+    def _name(self, name, numbers):
+        self.places[name] = ", ".join(f"${number}" for number in numbers)
 
     def text(self, text):
         """The text with registers by number."""
         return re.sub(r"\{(\w+)\}", lambda found: self.places[found.group(1)], text)
 
 
-def _intrinsic(function, names, text, signature, pure):
-    from numba.cuda.extending import intrinsic
-
+def _definition(function, names, text, signature, pure):
+    """What Numba takes for an intrinsic."""
     operands = _Operands(names, signature)
     body, constraints = operands.text(text), operands.constraints + ([] if pure else ["~{memory}"])
     result = signature.return_type
@@ -140,4 +157,4 @@ def _intrinsic(function, names, text, signature, pure):
     first = inspect.Parameter("typing_context", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     others = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in names]
     define.__signature__ = inspect.Signature([first, *others])
-    return intrinsic(define)
+    return define

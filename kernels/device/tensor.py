@@ -14,21 +14,16 @@ Source: PTX ISA, "Warp Level Matrix Multiply-Accumulate Instructions".
 """
 
 import functools
-import types as python_types
 
 import numpy as np
 from numba import njit, types
 from numba.extending import intrinsic
 
 from .accumulation import sum_of_floats, sum_of_integers
-from .ptx import ptx
+from .ptx import ptx, registers
 from .twins import collective
 
 u32, i32, f32, f64 = types.uint32, types.int32, types.float32, types.float64
-
-
-def _tuple(native, count):
-    return types.UniTuple(native, count) if count > 1 else native
 
 
 # --- where elements lie ---------------------------------------------------------------------------------------------
@@ -53,7 +48,6 @@ def _places(width, dropped=0):
     return of_left, of_right
 
 
-@functools.cache
 def _floats(width, depth, exponent_bits, fraction_bits, together):
     """The product of matrices of floats, of which `together` terms of a sum are added at once."""
     places = _places(width, 32 // width - 1 - exponent_bits - fraction_bits)
@@ -71,7 +65,6 @@ def _floats(width, depth, exponent_bits, fraction_bits, together):
     return mma
 
 
-@functools.cache
 def _integers(depth, first_signed, second_signed):
     """The product of matrices of bytes, exact modulo 2^32."""
     add = sum_of_integers(*_places(4), first_signed, second_signed, depth)
@@ -95,7 +88,6 @@ def _fma(typing_context, a, b, c):
     return f64(f64, f64, f64), codegen
 
 
-@functools.cache
 def _doubles(depth):
     """The product of matrices of float64: a chain of fused multiply-adds."""
 
@@ -115,19 +107,13 @@ def _doubles(depth):
 # --- the instructions -------------------------------------------------------------------------------------------------
 
 
-def _declare(name, shape, layout, signature, body, doc):
-    body = python_types.FunctionType(body.__code__, body.__globals__, name, body.__defaults__, body.__closure__)
-    body.__doc__ = doc
-    last = "{b}" if isinstance(signature.args[1], types.BaseTuple) else "{{b}}"  # a list of one register has braces too
-    text = f"mma.sync.aligned.{shape}.row.col.{layout} {{d}}, {{a}}, {last}, {{c}};"
-    return ptx(text, signature, pure=True)(collective(signature)(body))
-
-
 def _mma(name, shape, layout, body, words, result=f32, operand=u32):
     left, right = words
-    signature = _tuple(result, 4)(_tuple(operand, left), _tuple(operand, right), _tuple(result, 4))
-    doc = f"D = A B + C of a warp, ``mma.sync.{shape}`` of {layout.split('.')[1]}: ``d = {name}(a, b, c)``."
-    return _declare(name, shape, layout, signature, body, doc)
+    signature = registers(result, 4)(registers(operand, left), registers(operand, right), registers(result, 4))
+    body.__name__ = name
+    body.__doc__ = f"D = A B + C of a warp, ``mma.sync.{shape}`` of {layout.split('.')[1]}: ``d = {name}(a, b, c)``."
+    text = f"mma.sync.aligned.{shape}.row.col.{layout} {{{{d}}}}, {{{{a}}}}, {{{{b}}}}, {{{{c}}}};"
+    return ptx(text, signature, pure=True)(collective(signature)(body))
 
 
 mma_m16n8k8_f16 = _mma("mma_m16n8k8_f16", "m16n8k8", "f32.f16.f16.f32", _floats(2, 8, 5, 10, 8), (2, 1))

@@ -11,6 +11,7 @@ Source: PTX ISA, "cp.async.bulk.tensor"; compute capability 9.0.
 
 from numba import types
 
+from .addresses import swizzled
 from .ptx import ptx
 from .twins import BEFORE_THE_ARRAY, BETWEEN_PIECES, BULK, copy_later, copy_to_barrier, load, pointer, refuse
 
@@ -20,10 +21,6 @@ PIECE = 16
 
 def _word(map_, k):
     return i64(load(u64, i64(map_) + 8 * k))
-
-
-def _swizzled(address, swizzle):
-    return address ^ (address >> 3 & swizzle - 16 & 0x70) if swizzle else address
 
 
 def _walk(shared, map_, first, y, z, u, v, mbarrier):
@@ -45,7 +42,7 @@ def _walk(shared, map_, first, y, z, u, v, mbarrier):
         )
         source = start + i * _word(map_, 7) + j * _word(map_, 8) + k * _word(map_, 9) + m * _word(map_, 10)
         for byte in range(0, width, PIECE):
-            place, here = pointer(u32(_swizzled(at, swizzle))), first * itemsize + byte
+            place, here = pointer(u32(swizzled(at, swizzle))), first * itemsize + byte
             low, high = min(max(-here, 0), PIECE), max(min(length - here, PIECE), 0)
             if not inside or high <= low:
                 low, high = PIECE, PIECE

@@ -28,6 +28,7 @@ from numba import cuda, njit, types
 from numba.extending import intrinsic
 
 from .accumulation import sum_of_floats, sum_of_integers
+from .addresses import swizzled
 from .ptx import ptx
 from .twins import WGMMA, collective, commit, copy_later, pointer, wait
 
@@ -43,7 +44,7 @@ _MODES = {0: 0, 128: 1, 64: 2, 32: 3}
 
 
 def descriptor(leading, stride, swizzle):
-    """The constant part of a matrix descriptor, which `at` adds an address to.
+    """The constant part of a matrix descriptor; its lowest bits take the matrix's shared address over 16.
 
     Parameters
     ----------
@@ -76,16 +77,24 @@ def _offset(bits, i, byte, k, transposed):
     start, leading, stride = (bits & 0x3FFF) << 4, (bits >> 16 & 0x3FFF) << 4, (bits >> 32 & 0x3FFF) << 4
     mode = bits >> 62 & 3
     width = 0 if mode == 0 else 256 >> mode
-    if transposed:
-        if mode == 0:
-            return start + i // 8 * stride + 2 * (i % 8) + k // 8 * leading + 16 * (k % 8)
+    if transposed and width:
         across = width // 2
         at = start + i // across * leading + 2 * (i % across) + k // 8 * stride + width * (k % 8)
-    elif mode == 0:
-        return start + i // 8 * stride + 16 * (i % 8) + byte // 16 * leading + byte % 16
-    else:
+    elif transposed:
+        at = start + i // 8 * stride + 2 * (i % 8) + k // 8 * leading + 16 * (k % 8)
+    elif width:
         at = start + i // 8 * stride + width * (i % 8) + byte
-    return at ^ (at >> 3 & width - 16 & 0x70)
+    else:
+        at = start + i // 8 * stride + 16 * (i % 8) + byte // 16 * leading + byte % 16
+    return swizzled(at, width)
+
+
+@njit
+def _piece(bits, piece, transposed):
+    """Distance likewise of 16 bytes of a matrix, by their number: two of each row, or one of 8 elements of each k."""
+    if transposed:
+        return _offset(bits, 8 * (piece >> 4), 0, piece & 15, True)
+    return _offset(bits, piece >> 1, 16 * (piece & 1), 0, False)
 
 
 @intrinsic
@@ -182,19 +191,12 @@ def wgmma(n, kind, transposed_a=False, transposed_b=False):
         base = pointer(0)
         block = cuda.blockDim
         thread = cuda.threadIdx.x + block.x * (cuda.threadIdx.y + block.y * cuda.threadIdx.z)
-        lane, warp = thread & 31, thread >> 5 & 3
-        # What the tensor cores read is read until it is waited for: 16 bytes by 16.
-        i, j = lane >> 1, lane & 1
-        if transposed_a:
-            copy_later(WGMMA, 0, base + _offset(i64(a), 16 * warp + 8 * j, 0, i, True), 16)
-        else:
-            copy_later(WGMMA, 0, base + _offset(i64(a), 16 * warp + i, 16 * j, 0, False), 16)
-        for piece in range(thread & 127, 2 * n, 128):
-            if transposed_b:
-                copy_later(WGMMA, 0, base + _offset(i64(b), 8 * (piece >> 4), 0, piece & 15, True), 16)
-            else:
-                copy_later(WGMMA, 0, base + _offset(i64(b), piece >> 1, 16 * (piece & 1), 0, False), 16)
-        return multiply(d, a, b, accumulate, base, warp)
+        # What the tensor cores read is read until it is waited for: each thread sees to its part of A and of B.
+        first = thread & 127
+        copy_later(WGMMA, 0, base + _piece(i64(a), first, transposed_a), 16)
+        for piece in range(first, 2 * n, 128):
+            copy_later(WGMMA, 0, base + _piece(i64(b), piece, transposed_b), 16)
+        return multiply(d, a, b, accumulate, base, first >> 5)
 
     mma.__name__ = f"wgmma_n{n}_{kind}"
     mma.__doc__ = f"D += A B of a warpgroup, 64 x {n}, of {kind}."
@@ -208,7 +210,7 @@ def _text(n, kind, transposed_a, transposed_b):
     if bits == 16:
         options += f", {int(transposed_a)}, {int(transposed_b)}"
     name = f"wgmma.mma_async.sync.aligned.m64n{n}k{256 // bits}.{result}.{kind}.{kind}"
-    return f"{{ .reg .pred p; setp.ne.b32 p, {{accumulate}}, 0; {name} {{d}}, {{a}}, {{b}}, p{options}; }}"
+    return f"{{ .reg .pred p; setp.ne.b32 p, {{accumulate}}, 0; {name} {{{{d}}}}, {{a}}, {{b}}, p{options}; }}"
 
 
 @ptx("wgmma.fence.sync.aligned;", none())

@@ -303,9 +303,9 @@ def _run_compiled(function, grid, block, arguments, shared, chosen, types=None):
                 array[...] = before
         try:
             _run_interpreted(function, grid, block, arguments, shared, chosen._replace(timeout=None), types)
-        except Exception as explained:
+        except Exception as other:
             # What the interpreted engine has no name for, an extension of Numba's types, is not what went wrong.
-            if isinstance(error, errors.SimulatorError) and not isinstance(explained, errors.SimulatorError):
+            if isinstance(error, errors.SimulatorError) and not isinstance(other, errors.SimulatorError):
                 raise error from None
             raise
         raise  # the interpreted engine did not see it

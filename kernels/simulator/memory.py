@@ -12,6 +12,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 from numba.np import arrayobj
 
+from . import compat
 from . import state as S
 from .jit import c_function, jit
 
@@ -114,6 +115,30 @@ def place_array(address, site, nbytes):
 def place(address, site, nbytes):
     """`place_array` for compiled threads."""
     return place_array(address, site, nbytes)
+
+
+def mail(signature):
+    """How the result and the operands of a function of a whole warp lie in a thread's mail.
+
+    Parameters
+    ----------
+    signature : numba.core.typing.Signature
+        Of numbers and tuples of equal numbers.
+
+    Returns
+    -------
+    places : list of (int, numpy.dtype, int)
+        Of the result and of each operand: where it begins, at a multiple of 16 bytes, its dtype and how many it has.
+    """
+    found, at = [], 0
+    for native in (signature.return_type, *signature.args):
+        parts = list(native) if isinstance(native, types.BaseTuple) else [native]
+        dtype = compat.dtype(parts[0])
+        found.append((at, dtype, len(parts)))
+        at += -(-len(parts) * dtype.itemsize // 16) * 16
+    if at > S.MAIL_BYTES:
+        raise NotImplementedError(f"operands and results of {at} bytes a lane, of which there are {S.MAIL_BYTES}")
+    return found
 
 
 def view(address, shape, dtype):

@@ -52,7 +52,7 @@ VALID, PHASE = 1 << 61, 62
 
 
 class Agent:
-    """The memory of a worker's transfers, made when a launch needs it first."""
+    """The memory of a worker's transfers; pages that nothing touches take none."""
 
     def __init__(self, tables):
         self._worker, _, _, self._threads = tables
@@ -68,11 +68,16 @@ class Agent:
         self._worker[S.TRANSFER] = transfer.address
 
     def begin(self):
-        """Forget the launch before, where it used any of this."""
-        if self._worker[S.TRANSFERS]:
-            self._row[:] = self._start
-            self._arrivals[:] = 0
+        """Forget the launch before, where it used any of this; whether the checks know of copies that never landed."""
+        worker = self._worker
+        if not worker[S.TRANSFERS]:
+            return False
+        self._row[:] = self._start
+        self._arrivals[:] = 0
+        cut_short = worker[S.ERROR] or worker[S.FINISHED] != worker[S.BLOCKS]
+        if cut_short:
             self._threads[:, S.QUEUES : S.CLUSTER_ARRIVALS + 1] = 0
+        return bool(cut_short and worker[S.SHADOW])
 
 
 # --- memory ----------------------------------------------------------------------------------------------------------

@@ -434,6 +434,8 @@ def test_mapped_and_managed_arrays_are_used_in_place_on_any_device():
         add[1, 3](mapped, 1)
     assert host_memory.tolist() == [1, 1, 1]
     assert cuda.pinned_array(3).shape == cuda.mapped_array_like(host_memory).shape == (3,)
+    mapped = cuda.mapped_array(3)
+    assert mapped.device_pointer == mapped.__cuda_array_interface__["data"][0] == mapped.device_ctypes_pointer.value
 
 
 def test_a_record_on_the_device_is_read_and_written_by_its_fields():

@@ -8,7 +8,7 @@ import types as python_types
 
 import llvmlite.binding as llvm
 from llvmlite import ir
-from numba import config, jit, njit, types
+from numba import jit, njit, types
 from numba.core import cgutils, codegen
 from numba.core.compiler import Compiler
 from numba.core.compiler_lock import global_compiler_lock
@@ -388,9 +388,10 @@ def _replace(value, used):
         return mathematics.MATH_FUNCTIONS[value]
     if isinstance(value, Dispatcher) and not value._can_compile:
         raise TypingError(f"Untyped global name '{value.__name__}': using cpu function on device")
-    if hasattr(value, "twin") and not config.ENABLE_CUDASIM:
-        name = getattr(value, "__name__", value)
-        raise NotImplementedError(f"{name} was declared to the compiler for GPUs, without NUMBA_ENABLE_CUDASIM=1")
+    if isinstance(value, python_types.FunctionType) and hasattr(value, "twin") and not compat.known_to_numba(value):
+        raise NotImplementedError(
+            f"{value.__name__} was declared to the compiler for GPUs, without NUMBA_ENABLE_CUDASIM=1"
+        )
     if (memory := compat.device_memory(value)) is not None:
         return captured.Captured(memory)
     found = compat.scalar_type(value)

@@ -51,8 +51,7 @@ class Worker:
     def prepare(self, grid, block, shared, **options):
         """Make ready for a launch; the order of its blocks."""
         worker, _, _, threads = self.tables
-        if worker[S.TRANSFERS]:
-            self.agent.begin()
+        if self.agent.begin():
             self.shadow.forget()
         order = scheduler.prepare(self.tables, grid, block, **options)
         slots = worker.item(S.SLOTS)

@@ -11,7 +11,7 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils, typing
 from numba.core.imputils import lower_builtin, lower_constant, lower_getattr_generic
-from numba.core.typing.templates import AttributeTemplate, CallableTemplate, infer_getattr
+from numba.core.typing.templates import AbstractTemplate, AttributeTemplate, CallableTemplate, infer_getattr
 from numba.extending import box, models, register_model, typeof_impl
 
 from .. import state as S
@@ -180,6 +180,21 @@ def declare(name, literal=False):
         return stub
 
     return typed
+
+
+def declare_fixed(name, declared):
+    """Declare a function of kernels with one signature, to which its arguments are cast; then ``.emits`` as above."""
+    stub = Function(name)
+
+    class Template(AbstractTemplate):
+        key = stub
+
+        def generic(self, args, kws):
+            return None if kws or len(args) != len(declared.args) else declared
+
+    stub.type = types.Function(Template)
+    stub.emits = lower_builtin(stub, types.VarArg(types.Any))
+    return stub
 
 
 @typeof_impl.register(Function)

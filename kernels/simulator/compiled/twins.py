@@ -4,10 +4,9 @@ import functools
 
 from numba import njit, types
 from numba.core import cgutils
-from numba.core.imputils import lower_builtin
-from numba.core.typing.templates import AbstractTemplate
 from numba.np import arrayobj
 
+from .. import memory
 from .. import state as S
 from ..functions.declare import call
 from ..transfers import OPERATIONS
@@ -15,10 +14,10 @@ from .checked import ask
 from .lowering import (
     INT32,
     WORD,
-    Function,
     Namespace,
     call_worker,
     declare,
+    declare_fixed,
     hand_over,
     put,
     row,
@@ -35,57 +34,37 @@ def _parts(native):
     return list(native) if isinstance(native, types.BaseTuple) else [native]
 
 
-def _places(context, natives):
-    """Where the operands and the result lie in a thread's mail."""
-    found, at = [], 0
-    for native in natives:
-        found.append(at)
-        size = sum(context.get_abi_sizeof(context.get_data_type(part)) for part in _parts(native))
-        at += -(-size // 16) * 16
-    if at > S.MAIL_BYTES:
-        raise NotImplementedError(f"operands and results of {at} bytes a lane, of which there are {S.MAIL_BYTES}")
-    return found
-
-
 def _of_lanes(native):
     """The array that a collective function sees of an operand: lanes, and parts of the tuple."""
     return types.Array(_parts(native)[0], 2, "A")
 
 
-def _over_lanes(context, builder, native, address):
-    array_type = _of_lanes(native)
-    array = context.make_array(array_type)(context, builder)
-    itemsize = WORD(context.get_abi_sizeof(context.get_data_type(array_type.dtype)))
-    shape, strides = [WORD(S.LANES), WORD(len(_parts(native)))], [WORD(S.MAIL_BYTES), itemsize]
+def _over_lanes(context, builder, native, address, dtype, count):
+    array = context.make_array(_of_lanes(native))(context, builder)
+    itemsize = WORD(dtype.itemsize)
     data = builder.inttoptr(address, array.data.type)
+    shape, strides = [WORD(S.LANES), WORD(count)], [WORD(S.MAIL_BYTES), itemsize]
     arrayobj.populate_array(array, data, shape, strides, itemsize, None)
     return array._getvalue()
 
 
-def _element_pointers(context, builder, native, address):
-    """Pointers to the parts of a value in a thread's mail, with the types of the parts."""
+def _pointers(context, builder, native, address, dtype):
+    """Pointers to the parts of a value in a thread's mail, with their types."""
     for k, part in enumerate(_parts(native)):
-        data = context.get_data_type(part)
-        at = builder.add(address, WORD(k * context.get_abi_sizeof(data)))
-        yield part, builder.inttoptr(at, data.as_pointer())
+        at = builder.add(address, WORD(k * dtype.itemsize))
+        yield part, builder.inttoptr(at, context.get_data_type(part).as_pointer())
 
 
 @functools.cache
 def collective(twin):
     """A function of kernels that all lanes of a warp call, and one of them computes for all."""
-    stub, declared = Function(twin.__name__), twin.signature
+    natives = [twin.signature.return_type, *twin.signature.args]
+    places = memory.mail(twin.signature)
+    stub = declare_fixed(twin.__name__, twin.signature)
     dispatcher = njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)(twin.function)
 
-    class Template(AbstractTemplate):
-        key = stub
-
-        def generic(self, args, kws):
-            return None if kws or len(args) != len(declared.args) else declared
-
-    @lower_builtin(stub, types.VarArg(types.Any))
+    @stub.emits
     def emit(context, builder, sig, args):
-        natives = [sig.return_type, *sig.args]
-        places = _places(context, natives)
         thread = row(builder)
         boss = worker(builder, thread)
         fibre = builder.add(
@@ -94,32 +73,27 @@ def collective(twin):
         mail = word(builder, S.MAIL, boss)
         mine = builder.add(mail, builder.mul(fibre, WORD(S.MAIL_BYTES)))
         first = builder.add(mail, builder.mul(builder.and_(fibre, WORD(-S.LANES)), WORD(S.MAIL_BYTES)))
-        for native, value, at in zip(sig.args, args, places[1:], strict=True):
+        for native, value, (at, dtype, _) in zip(sig.args, args, places[1:], strict=True):
             parts = cgutils.unpack_tuple(builder, value) if isinstance(native, types.BaseTuple) else [value]
-            pointers = _element_pointers(context, builder, native, builder.add(mine, WORD(at)))
+            pointers = _pointers(context, builder, native, builder.add(mine, WORD(at)), dtype)
             for part, (kind, pointer) in zip(parts, pointers, strict=True):
                 builder.store(context.get_value_as_data(builder, kind, part), pointer)
         hand_over(builder, S.AT_WARP, op=S.COLLECTIVE, mask=S.FULL, value=0, site=WORD(site()))
-        warp = builder.inttoptr(
-            builder.add(
-                word(builder, S.WARPS_AT, boss), builder.mul(builder.lshr(fibre, WORD(5)), WORD(8 * S.WARP_WORDS))
-            ),
-            WORD.as_pointer(),
-        )
+        offset = builder.mul(builder.lshr(fibre, WORD(5)), WORD(8 * S.WARP_WORDS))
+        warp = builder.inttoptr(builder.add(word(builder, S.WARPS_AT, boss), offset), WORD.as_pointer())
         with builder.if_then(builder.icmp_unsigned("==", word(builder, S.COMPUTED, warp), WORD(0))):
             put(builder, S.COMPUTED, 1, warp)
             arrays = [
-                _over_lanes(context, builder, native, builder.add(first, WORD(at)))
-                for native, at in zip(natives, places, strict=True)
+                _over_lanes(context, builder, native, builder.add(first, WORD(at)), dtype, count)
+                for native, (at, dtype, count) in zip(natives, places, strict=True)
             ]
             call(context, builder, dispatcher, signature(types.none, *map(_of_lanes, natives)), arrays)
         found = [
             context.data_model_manager[kind].from_data(builder, builder.load(pointer))
-            for kind, pointer in _element_pointers(context, builder, sig.return_type, mine)
+            for kind, pointer in _pointers(context, builder, sig.return_type, mine, places[0][1])
         ]
         return context.make_tuple(builder, sig.return_type, found) if len(found) > 1 else found[0]
 
-    stub.type = types.Function(Template)
     return stub
 
 
@@ -131,28 +105,23 @@ def _data(context, builder, sig, args):
     return builder.ptrtoint(array.data, WORD)
 
 
-def _array(array):
-    return array if isinstance(array, types.Array) else None
+def _address(name, native, place):
+    @declare(name)
+    def address(array):
+        return native if isinstance(array, types.Array) else None
+
+    @address.emits
+    def _(context, builder, sig, args):
+        return place(builder, _data(context, builder, sig, args))
+
+    return address
 
 
-@declare("shared_address")
-def shared_address(array):
-    return types.uint32 if _array(array) else None
-
-
-@shared_address.emits
-def _(context, builder, sig, args):
-    return builder.trunc(builder.sub(_data(context, builder, sig, args), word(builder, S.SHARED)), INT32)
-
-
-@declare("global_address")
-def global_address(array):
-    return types.uint64 if _array(array) else None
-
-
-@global_address.emits
-def _(context, builder, sig, args):
-    return _data(context, builder, sig, args)
+shared_address = _address(
+    "shared_address", types.uint32,
+    lambda builder, data: builder.trunc(builder.sub(data, word(builder, S.SHARED)), INT32),
+)  # fmt: skip
+global_address = _address("global_address", types.uint64, lambda builder, data: data)
 
 
 def _dtype(native):
@@ -198,32 +167,21 @@ def _store(is_checked):
 
 
 def _transfer(name, op, count):
-    stub = Function(name)
+    stub = declare_fixed(name, signature(types.int64, *[types.int64] * count))
 
-    class Template(AbstractTemplate):
-        key = stub
-
-        def generic(self, args, kws):
-            return None if kws or len(args) != count else signature(types.int64, *[types.int64] * count)
-
-    @lower_builtin(stub, types.VarArg(types.Any))
-    def emit(context, builder, sig, args):
+    @stub.emits
+    def _(context, builder, sig, args):
         operands = [*args, *[WORD(0)] * (4 - count)]
         found = call_worker(builder, S.TRANSFER, WORD, WORD(op), *operands)
         with builder.if_then(builder.icmp_signed("<", found, WORD(0)), likely=False):
             hand_over(builder, S.RAISED)
         return found
 
-    stub.type = types.Function(Template)
     return stub
 
 
 _TRANSFERS = {name: _transfer(name, op, count) for name, (op, count) in OPERATIONS.items()}
-
-
-@declare("pause")
-def pause():
-    return types.none
+pause = declare_fixed("pause", signature(types.none))
 
 
 @pause.emits
@@ -233,9 +191,7 @@ def _(context, builder, sig, args):
 
 
 def _barrier(name, kind):
-    @declare(name)
-    def barrier(number, threads):
-        return signature(types.none, types.int64, types.int64)
+    barrier = declare_fixed(name, signature(types.none, types.int64, types.int64))
 
     @barrier.emits
     def _(context, builder, sig, args):

@@ -255,8 +255,8 @@ class HostDeviceArray(np.ndarray):
 
     @property
     def device_pointer(self):
-        """Address of the memory."""
-        return address(self._ary)
+        """The address of the memory, as a number."""
+        return address(self)
 
     @property
     def device_ctypes_pointer(self):

@@ -15,6 +15,8 @@ from . import numbers
 from .arrays import Array, Type, dtype_of, of
 from .twins import Words
 
+# Two classes, written out: one for both, with `operator.attrgetter`, takes 72 ns an attribute instead of 51.
+
 
 class ThreadIndex:
     """``threadIdx`` of the thread that is running."""

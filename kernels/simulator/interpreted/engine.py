@@ -126,8 +126,7 @@ class Machine:
         """
         greenlet = _greenlet()
         self._greenlet, self._current = greenlet.greenlet, greenlet.getcurrent
-        if self.worker[S.TRANSFERS]:
-            self.agent.begin()
+        if self.agent.begin():
             self.shadow.forget()
         self.order = scheduler.prepare(self.tables, grid, block, seed=seed, slots=slots, strict=strict)
         slots, stride = int(self.worker[S.SLOTS]), int(self.worker[S.STRIDE])

@@ -5,14 +5,10 @@ import functools
 import numpy as np
 from numba import njit, types
 
-from .. import compat, memory, transfers
+from .. import memory, transfers
 from .. import state as S
 from . import numbers
 from .arrays import dtype_of, of
-
-
-def _parts(native):
-    return list(native) if isinstance(native, types.BaseTuple) else [native]
 
 
 @functools.cache
@@ -32,12 +28,10 @@ class Mail:
     """
 
     def __init__(self, rows, signature):
-        self._views, self._tupled, at = [], isinstance(signature.return_type, types.BaseTuple), 0
-        for native in (signature.return_type, *signature.args):
-            parts = _parts(native)
-            dtype = compat.dtype(parts[0])
-            self._views.append(rows[:, at : at + len(parts) * dtype.itemsize].view(dtype))
-            at += -(-len(parts) * dtype.itemsize // 16) * 16
+        self._tupled = isinstance(signature.return_type, types.BaseTuple)
+        self._views = [
+            rows[:, at : at + count * dtype.itemsize].view(dtype) for at, dtype, count in memory.mail(signature)
+        ]
 
     def put(self, fibre, operands):
         """Lay a thread's operands down."""
@@ -61,7 +55,6 @@ class Words:
 
     def __init__(self, machine):
         self._machine = machine
-        self._mails = {}
         self.__dict__.update({name: self._transfer(op, count) for name, (op, count) in transfers.OPERATIONS.items()})
 
     def _fibre(self):
@@ -70,8 +63,7 @@ class Words:
     def collective(self, twin):
         """A function of kernels that all lanes of a warp call, and one of them computes for all."""
         machine = self._machine
-        mail = self._mails.setdefault(twin, Mail(machine.mail, twin.signature))
-        run = _compiled(twin.function)
+        mail, run = Mail(machine.mail, twin.signature), _compiled(twin.function)
 
         def call(*operands):
             fibre = self._fibre()
