@@ -56,6 +56,12 @@ def test_same_kernel_has_the_same_key_wherever_it_stands():
     assert key(SCALE, factor=2) == key("\n\n# moved" + textwrap.dedent(SCALE), factor=2) is not None
 
 
+def test_place_of_a_kernel_that_raises_is_part_of_the_key():
+    refuse = SCALE + "    if i == 7: raise ValueError(i)\n"
+    assert key(refuse, factor=2) == key(refuse, factor=2) is not None
+    assert key(refuse, factor=2) != key("\n" + textwrap.dedent(refuse), factor=2)
+
+
 @pytest.mark.parametrize("other", [3, 2.0, True, np.float32(2), np.float64(2), np.int64(2)])
 def test_value_and_type_of_a_constant_are_part_of_the_key(other):
     assert key(SCALE, factor=other) not in (None, key(SCALE, factor=2))

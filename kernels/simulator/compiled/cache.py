@@ -8,6 +8,7 @@ the folder grows too large. Entries lie in ``NUMBA_CACHE_DIR`` where that is set
 
 import contextlib
 import dataclasses
+import dis
 import enum
 import fcntl
 import functools
@@ -275,6 +276,9 @@ def _of_code(code, found):
     names = code.co_name, code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars
     counts = code.co_argcount, code.co_kwonlyargcount, code.co_posonlyargcount, code.co_flags
     found += [repr(names), repr(counts), code.co_code.hex(), getattr(code, "co_exceptiontable", b"").hex()]
+    if any(instruction.opname == "RAISE_VARARGS" for instruction in dis.get_instructions(code)):
+        # An exception says its source line. Other code means the same wherever it stands, in the next notebook too.
+        found += [code.co_filename, str(code.co_firstlineno), code.co_linetable.hex()]
     for constant in code.co_consts:
         if isinstance(constant, python_types.CodeType):
             _of_code(constant, found)
