@@ -86,6 +86,16 @@ What hardware does and Numba's Python cannot say, for kernels of your own. Each 
 `kernels.simulator` runs.
 
 {sections}
+
+## On the host
+
+```{{eval-rst}}
+.. autofunction:: kernels.runtime.tensor_maps.tensor_map
+
+.. autofunction:: kernels.device.ptx.ptx
+
+.. autofunction:: kernels.device.wgmma.descriptor
+```
 """
 
 
