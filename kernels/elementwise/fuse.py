@@ -18,7 +18,8 @@ import numpy as np
 from ..device.instructions import SIMULATED, device_function, in_simulated_kernel
 from ..device.scalar import compute_dtype
 from ..pairing import REGISTRY
-from .mapping import Mapping, evaluate
+from .mapping import Mapping
+from .plans import Calls
 
 
 def fuse(function=None, /, *, dtypes=None):
@@ -87,16 +88,17 @@ def fuse(function=None, /, *, dtypes=None):
 
     @functools.wraps(function)
     def fused(*inputs, out=None, where=True, casting="same_kind", stream=None):
-        if in_simulated_kernel():
+        if SIMULATED and in_simulated_kernel():
             return function(*inputs)
         if len(inputs) != len(parameters):
             raise TypeError(f"{function.__name__}() takes {len(parameters)} arrays, got {len(inputs)}")
-        return evaluate(mapping(_count(inputs)), inputs, out, where, casting, None, stream)
+        return calls(inputs, out, where, casting, None, stream)
 
-    def _count(inputs):
-        if wanted:
-            return len(wanted)
-        return len(results(_dtypes(inputs, parameters))[1])
+    def mapping_of(inputs):
+        return mapping(len(wanted or results(_dtypes(inputs, parameters))[1]))
+
+    calls = Calls(mapping_of)
+    fused.plan = calls.plan
 
     fused._is_fused = True
     if not SIMULATED:

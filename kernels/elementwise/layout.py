@@ -1,18 +1,18 @@
 """Which kernel fits how the operands lie in memory, and with which shape and strides it is launched.
 
-A plan depends on dtypes, shapes, strides and alignments, not on addresses: it is made once for each of these and
+That depends on dtypes, shapes, strides and alignments, not on addresses: a launch is made once for each of these and
 kept.
 """
 
 import functools
-from dataclasses import dataclass
+import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 from ..device.instructions import SIMULATED
-from ..runtime.launch import Launcher
-from .kernels import block, contiguous, masked, strided
+from ..runtime.launch import Launch, Program, code, resources
+from .kernels import block, contiguous, masked, strided, widest_block
 
 #: Widest access of a thread, in bytes. 32 measured slower: add of 2^28 float32 1056 us against 1051 (H100).
 VECTOR = 16
@@ -34,42 +34,66 @@ class Layout(NamedTuple):
         return (0,) * missing + tuple(own)
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """A kernel, ready to be launched on operands of known layouts."""
-
-    launcher: Launcher
-    leading: tuple
-    count: int
-
-    def launch(self, sources, mask, targets, device, stream, name):
-        """Run on these operands: addresses, numbers, or in the simulator pointers."""
-        groups = (sources, targets) if mask is None else ((mask,), sources, targets)
-        self.launcher(self.leading, groups, self.count, block(self.count), device, stream, name)
-
-
 @functools.lru_cache(maxsize=4096)
-def plan(f, sources, mask, targets, shape):
-    """The `Plan` of ``targets = f(sources)`` over `shape`, where `mask` (or None) is true.
+def launch(f, sources, mask, targets, shape, device, name):
+    """The launch of ``targets = f(sources)`` over `shape` on `device`, where `mask` (or None) is true.
 
-    `f` takes a tuple of scalars; `sources` and `targets` are tuples of `Layout`.
+    `f` takes a tuple of scalars; `sources` and `targets` are tuples of `Layout`. What comes out is called with a raw
+    stream and the words of the mask, the sources and the targets: addresses and numbers, or in the simulator pointers.
     """
     operands = (*sources, *((mask,) if mask else ()), *targets)
     shape, strides = collapse(shape, [x.spread(shape) for x in operands])
     width = 1 if mask else vector_width(shape, operands, strides)
     run = len(shape) == 1 and all(s[0] == 1 for s in strides[len(sources) :])
     if run and not mask and all(x.by_value or s[0] in (0, 1) for x, s in zip(operands, strides, strict=True)):
-        return _run(f, sources, targets, strides, shape[0], width)
-    return _grid(f, sources, mask, targets, strides, shape, width)
+        kernel, leading, long = _run(f, sources, targets, strides, shape[0], width)
+        count = shape[0] // width + shape[0] % width
+    else:
+        kernel, leading, long = _grid(f, sources, mask, targets, strides, shape, width)
+        count = leading[0]
+    groups = (sources, targets) if mask is None else ((mask,), sources, targets)
+    if SIMULATED:
+        return _Simulated(kernel, leading, tuple(map(len, groups)), count)
+    signature = _signature(leading, long, *groups)
+    given = [c for group in signature[len(leading) :] for c in code(group)]
+    words = [*_flat(leading), *given]
+    return Launch(_program(kernel, signature), device, functools.partial(_configure, count), words, name)
+
+
+#: One program serves all shapes of a class: the arguments tell them apart.
+_program = functools.lru_cache(maxsize=8192)(Program)
+
+
+def _configure(count, function):
+    threads = min(block(count), widest_block(resources(function)))
+    return (-(-count // threads), 1, 1), (threads, 1, 1), 0
+
+
+def words(values):
+    """What a launch takes: a complex number is two words."""
+    if SIMULATED:
+        return list(values)
+    return [w for v in values for w in ((v.real, v.imag) if isinstance(v, complex | np.complexfloating) else (v,))]
+
+
+class _Simulated:
+    """A launch in the simulator, whose kernels take Python's own tuples."""
+
+    def __init__(self, kernel, leading, sizes, count):
+        threads = block(count)
+        self._kernel = kernel[-(-count // threads), threads]
+        self._leading, self._sizes = leading, sizes
+
+    def __call__(self, stream, *values):
+        ahead = iter(values)
+        self._kernel(*self._leading, *(tuple(itertools.islice(ahead, size)) for size in self._sizes))
 
 
 def _run(f, sources, targets, strides, n, width):
     kinds = tuple(map(_kind, sources, strides))
     long = n >= 2**31
     aligned = all(x.by_value or x.alignment % VECTOR == 0 for x in (*sources, *targets))
-    kernel = contiguous(f, kinds, len(targets), width, aligned, long)
-    signature = _signature((n,), long, sources, targets)
-    return Plan(Launcher(kernel, signature), (n,), n // width + n % width)
+    return contiguous(f, kinds, len(targets), width, aligned, long), (n,), long
 
 
 def _grid(f, sources, mask, targets, strides, shape, width):
@@ -83,13 +107,14 @@ def _grid(f, sources, mask, targets, strides, shape, width):
     if mask:
         kernel = masked(f, kinds, len(targets), long)
         steps = [strides[len(sources)], sum(inner, ()), sum(outer, ())]
-        groups = ((mask,), sources, targets)
     else:
         kernel = strided(f, kinds, len(targets), width, long)
         steps = [sum(inner, ()), sum(outer, ())]
-        groups = (sources, targets)
-    leading = (n, shape, *steps)
-    return Plan(Launcher(kernel, _signature(leading, long, *groups)), leading, n)
+    return kernel, (n, shape, *steps), long
+
+
+def _flat(leading):
+    return [n for part in leading for n in (part if isinstance(part, tuple) else (part,))]
 
 
 def _kind(x, strides, step=1):
@@ -99,9 +124,7 @@ def _kind(x, strides, step=1):
 
 
 def _signature(leading, long, *groups):
-    """Numba types of a launch; nothing in the simulator, which asks for none."""
-    if SIMULATED:
-        return None
+    """Numba types of a launch."""
     from numba import types
     from numba.cuda.np.numpy_support import from_dtype
 

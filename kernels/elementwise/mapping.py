@@ -9,6 +9,7 @@ Source: NumPy, "Universal functions (ufunc) basics", https://numpy.org/doc/stabl
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from ..runtime.arrays import (
     stream_handle,
 )
 from ..runtime.engines import EngineError, engine
-from .layout import Layout, plan
+from .layout import Layout, launch, words
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,8 +67,34 @@ class Mapping:
     check: Callable | None = None
 
 
+@dataclass(slots=True)
+class Call:
+    """A call in which nothing is wrong: its operands, its loop, and where it is computed.
+
+    `outs` holds an `Operand` for each output that was given and None for the others; `order` is that in which these
+    will lie in memory.
+    """
+
+    mapping: Mapping
+    xs: list
+    mask: Operand | None
+    outs: tuple
+    loop: Any
+    shape: tuple
+    order: str
+    engine: str
+    device: int | None
+    stream: int | None
+    like: Operand | None
+
+
 def evaluate(mapping, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
     """Apply `mapping` to `inputs` as a NumPy ufunc would be applied."""
+    return compute(examine(mapping, inputs, out, where, casting, dtype, stream))
+
+
+def examine(mapping, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
+    """The `Call` of these arguments; raises for whatever is wrong with them."""
     stream = stream_handle(stream)
     xs = [operand(x, name) for x, name in zip(inputs, mapping.parameters, strict=True)]
     mask = None if where is True else _mask(where)
@@ -82,17 +109,24 @@ def evaluate(mapping, inputs, out=None, where=True, casting="same_kind", dtype=N
     device, stream, like = placement(everything, stream)
     _check_places(chosen, device, given, everything)
     order = "C" if len(shape) < 2 or len(given) == len(outs) else _order(xs, shape)
+    return Call(mapping, xs, mask, outs, loop, shape, order, chosen, device, stream, like)
+
+
+def compute(call):
+    """What the function of a `Call` returns to its user."""
+    mapping, mask, loop, shape = call.mapping, call.mask, call.loop, call.shape
     ys = [
-        empty(shape, d, like, device, stream, order) if y is None else y for y, d in zip(outs, loop.outs, strict=True)
+        empty(shape, d, call.like, call.device, call.stream, call.order) if y is None else y
+        for y, d in zip(call.outs, loop.outs, strict=True)
     ]
     if mask is not None and mask.device is None and not mask.shape:
         mask = None if _host_values(mask) else _NOTHING
     if 0 not in shape and mask is not _NOTHING:
-        if chosen == "reference":
-            _by_reference(mapping, xs, mask, ys, loop)
+        if call.engine == "reference":
+            _by_reference(mapping, call.xs, mask, ys, loop)
         else:
-            _by_kernel(mapping, xs, mask, ys, loop, shape, device, stream or 0)
-    returned = [result(y) if asked is None else asked.array for y, asked in zip(ys, outs, strict=True)]
+            _by_kernel(mapping, call.xs, mask, ys, loop, shape, call.device, call.stream or 0)
+    returned = [result(y) if asked is None else asked.array for y, asked in zip(ys, call.outs, strict=True)]
     return returned[0] if mapping.nout == 1 else tuple(returned)
 
 
@@ -267,8 +301,8 @@ def _write_back(y):
 def _by_kernel(mapping, xs, mask, ys, loop, shape, device, stream):
     if device is None:  # all arrays are the host's, so the current device computes
         device = 0 if SIMULATED else memory.current_device() or 0
-    sources = [_source(x, d, device, stream) for x, d in zip(xs, loop.ins, strict=True)]
-    chooser = None if mask is None else _source(mask, mask.dtype, device, stream)
+    sources = [source(x, d, device, stream) for x, d in zip(xs, loop.ins, strict=True)]
+    chooser = None if mask is None else source(mask, mask.dtype, device, stream)
     targets = [_target(y, device, stream, mask is not None) for y in ys]
     sources = [_apart(x, targets, device, stream) for x in sources]
     chooser = chooser and _apart(chooser, targets, device, stream)
@@ -283,18 +317,15 @@ def _by_kernel(mapping, xs, mask, ys, loop, shape, device, stream):
 
 
 def _launch(f, sources, mask, targets, shape, device, stream, name):
-    fitting = plan(
-        f,
-        tuple([_layout(x) for x in sources]),
-        mask and _layout(mask),
-        tuple([_layout(y) for y in targets]),
-        shape,
+    operands = [*sources, *targets] if mask is None else [mask, *sources, *targets]
+    fitting = launch(
+        f, tuple(map(layout, sources)), mask and layout(mask), tuple(map(layout, targets)), shape, device, name
     )
-    arguments = [[_argument(x) for x in group] for group in (sources, targets)]
-    fitting.launch(arguments[0], mask and _argument(mask), arguments[1], device, stream, name)
+    fitting(stream, *words(map(_argument, operands)))
 
 
-def _layout(x):
+def layout(x):
+    """The `Layout` of an operand."""
     return Layout(x.dtype, x.shape, x.strides, x.pointer & 15 or 16, x.library == "value")
 
 
@@ -305,7 +336,7 @@ def _argument(x):
     return Pointer(x.memory) if SIMULATED else x.pointer
 
 
-def _source(x, dtype, device, stream):
+def source(x, dtype, device, stream):
     """An input where the kernel can read it: in place, by value, or uploaded."""
     if x.device is not None:
         return x

@@ -69,18 +69,12 @@ def sgd_step(
     >>> w
     array([0.95, 2.05])
     """
-    _sgd(
-        param,
-        grad,
-        momentum_buffer,
-        lr,
-        momentum,
-        dampening,
-        weight_decay,
-        bool(nesterov),
-        out=(param, momentum_buffer),
-        stream=stream,
-    )
+    _step_of_sgd(_sgd, param, grad, momentum_buffer, lr, momentum, dampening, weight_decay, nesterov, stream)
+
+
+def _step_of_sgd(apply, param, grad, momentum_buffer, lr, momentum, dampening, weight_decay, nesterov, stream):
+    numbers = float(lr), float(momentum), float(dampening), float(weight_decay), bool(nesterov)
+    apply(param, grad, momentum_buffer, *numbers, out=(param, momentum_buffer), stream=stream)
 
 
 _ADAM = """
@@ -131,40 +125,26 @@ _ADAM = """
     """
 
 
-def _step_of_adam(param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, coupled, decoupled, stream):
+def _step_of_adam(apply, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, coupled, decoupled, stream):
     if step < 1:
         raise ValueError(f"step must be 1 or more, got {step}")
     beta1, beta2 = map(float, betas)
-    _adam(
-        param,
-        grad,
-        exp_avg,
-        exp_avg_sq,
-        lr,
-        beta1,
-        beta2,
-        eps,
-        coupled,
-        decoupled,
-        1 - beta1**step,
-        1 - beta2**step,
-        out=(param, exp_avg, exp_avg_sq),
-        stream=stream,
-    )
+    numbers = float(lr), beta1, beta2, float(eps), coupled, decoupled, 1 - beta1**step, 1 - beta2**step
+    apply(param, grad, exp_avg, exp_avg_sq, *numbers, out=(param, exp_avg, exp_avg_sq), stream=stream)
 
 
 def adam_step(
     param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, stream=None
 ):
     """One step of Adam, in place and in one kernel."""
-    _step_of_adam(param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, float(weight_decay), 0.0, stream)
+    _step_of_adam(_adam, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, float(weight_decay), 0.0, stream)
 
 
 def adamw_step(
     param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, stream=None
 ):
     """One step of AdamW, which is Adam with decoupled weight decay, in place and in one kernel."""
-    _step_of_adam(param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, 0.0, float(weight_decay), stream)
+    _step_of_adam(_adam, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, 0.0, float(weight_decay), stream)
 
 
 adam_step.__doc__ += _ADAM.format(

@@ -18,7 +18,8 @@ from ..runtime.arrays import operand
 from .docstrings import NUMPY, SCIPY, describe, example_of
 from .kernels import contiguous
 from .layout import VECTOR
-from .mapping import Mapping, evaluate
+from .mapping import Mapping
+from .plans import Calls
 
 FLOATS = "efd"
 COMPLEX = "FD"
@@ -235,7 +236,7 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
     def function(*args, out=None, where=True, casting="same_kind", dtype=None, stream=None, **named):
         if named:
             args = placed(args, named)
-        if in_simulated_kernel():
+        if SIMULATED and in_simulated_kernel():
             return inside(*args)
         if not least <= len(args) <= nin + nout:
             raise TypeError(f"{name}() takes {least} to {nin + nout} positional arguments, got {len(args)}")
@@ -244,10 +245,12 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
                 raise TypeError(f"{name}() got both a positional out and out=")
             out = args[nin:] + (None,) * (nin + nout - len(args))
             args = args[:nin]
+        return calls(complete(args), out, where, casting, dtype, stream)
+
+    def complete(args):
+        """All inputs: defaults for those that were left out, and for None what stands for it."""
         args += defaults[len(args) - least :]
-        if fill:
-            args = filled(args)
-        return evaluate(mapping, args, out, where, casting, dtype, stream)
+        return filled(args) if fill and any(x is None for x in args) else args
 
     def placed(args, named):
         """Positional arguments from positional and named ones; only what has a default may be named."""
@@ -279,6 +282,8 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
         scalar = mapping.scalar(ins)
         return scalar and (scalar, ins, outs)
 
+    calls = Calls(lambda inputs: mapping, complete)
+    function.plan = calls.plan
     function.twin = inside if SIMULATED else mapping.reference
     function.__name__ = function.__qualname__ = name
     function.__module__ = module or "kernels.elementwise"

@@ -23,7 +23,11 @@ class ReferenceWarning(UserWarning):
     """There is no GPU and no simulator: NumPy references compute the results."""
 
 
-_chosen = None
+#: Why calls that were made before must not go the quick way again: another engine, or a graph that records them.
+detours = set()
+
+#: The name given to `use`; None where the environment decides.
+chosen = None
 _gpu_problem = None
 _warned = False
 
@@ -58,6 +62,14 @@ def _check(name):
     return name
 
 
+def _choose(name):
+    global chosen
+    chosen = name
+    detours.discard("engine")
+    if name not in (None, "cuda"):
+        detours.add("engine")
+
+
 class use:
     """Choose the engine that runs kernels from now on.
 
@@ -88,16 +100,14 @@ class use:
     """
 
     def __init__(self, engine=None):
-        global _chosen
-        self._former = _chosen
-        _chosen = None if engine is None else _check(engine)
+        self._former = chosen
+        _choose(None if engine is None else _check(engine))
 
     def __enter__(self):
         return self
 
     def __exit__(self, *exception):
-        global _chosen
-        _chosen = self._former
+        _choose(self._former)
 
 
 def _outside():
@@ -123,8 +133,8 @@ def engine():
     True
     """
     global _warned
-    if _chosen is not None:
-        return _chosen
+    if chosen is not None:
+        return chosen
     wanted = os.environ.get(VARIABLE)
     if wanted:
         try:

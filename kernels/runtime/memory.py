@@ -8,7 +8,7 @@ Source: CUDA Driver API, "Stream Ordered Memory Allocator"
 
 import contextlib
 import functools
-import weakref
+import sys
 
 from cuda.bindings import driver
 from numba import cuda
@@ -33,8 +33,15 @@ _NOTHING = contextlib.nullcontext()
 
 
 def active(device):
-    """A context in which `device` is the current one, for the driver and for Numba."""
-    return _NOTHING if current_device() == device else cuda.gpus[device]
+    """A context in which `device` is the current one, for the driver and for Numba.
+
+    A thread that has no current device gets this one to keep.
+    """
+    current = current_device()
+    if current is None:
+        cuda.current_context(device)
+        return _NOTHING
+    return _NOTHING if current == device else cuda.gpus[device]
 
 
 def current_device():
@@ -65,36 +72,35 @@ class Buffer:
     the order of the legacy stream. Any other is freed in the order of its stream.
     """
 
-    __slots__ = ("__weakref__", "_device", "_state", "nbytes", "pointer")
+    __slots__ = ("_device", "_event", "_stream", "handle", "nbytes", "pointer")
 
     def __init__(self, nbytes, device, stream, name):
-        self.nbytes, self.pointer, self._device = nbytes, 0, device
-        self._state = [stream, None]
+        self.nbytes, self.pointer, self._device, self._stream, self._event = nbytes, 0, device, stream, None
         if nbytes:
-            action = f"allocating {nbytes} bytes for {name}"
             with active(device):
-                self.pointer = int(check(driver.cuMemAllocFromPoolAsync(nbytes, _pool(device), stream), action))
-            weakref.finalize(self, _free, self.pointer, self._state, device).atexit = False
+                status, self.handle = driver.cuMemAllocFromPoolAsync(nbytes, _pool(device), stream)
+            if status is not driver.CUresult.CUDA_SUCCESS:
+                check((status,), f"allocating {nbytes} bytes for {name}")
+            self.pointer = int(self.handle)
 
     def settle(self):
         """Remember the work that the stream has been given so far."""
-        if self.pointer and self._state[0] > 2:  # 0, 1 and 2 are the driver's own streams, which stay
+        if self.pointer and self._stream > 2:  # 0, 1 and 2 are the driver's own streams, which stay
             with active(self._device):
-                event = check(driver.cuEventCreate(_UNTIMED), "creating an event")
-                check(driver.cuEventRecord(event, self._state[0]), "recording an event")
-            self._state[:] = [0, event]
+                self._event = check(driver.cuEventCreate(_UNTIMED), "creating an event")
+                check(driver.cuEventRecord(self._event, self._stream), "recording an event")
+            self._stream = 0
+
+    def __del__(self):
+        if self.pointer and not sys.is_finalizing():
+            with active(self._device):
+                if self._event is not None:
+                    driver.cuStreamWaitEvent(self._stream, self._event, 0)
+                    driver.cuEventDestroy(self._event)
+                driver.cuMemFreeAsync(self.pointer, self._stream)
 
 
 _UNTIMED = driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
-
-
-def _free(pointer, state, device):
-    stream, event = state
-    with active(device):
-        if event is not None:
-            driver.cuStreamWaitEvent(stream, event, 0)
-            driver.cuEventDestroy(event)
-        driver.cuMemFreeAsync(pointer, stream)
 
 
 def upload(array, device, stream, name):

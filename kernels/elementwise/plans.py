@@ -1,0 +1,337 @@
+"""A call made once and repeated: everything that its arguments' dtypes, shapes and strides decide is decided.
+
+The public functions look their plans up by a description of the arguments; a user may hold one.
+"""
+
+import threading
+from typing import NamedTuple
+
+import numpy as np
+
+from ..runtime import quick
+from ..runtime.arrays import Operand, contiguous_strides, maker, producer, span, stream_handle
+from ..runtime.memory import follow
+from .layout import launch
+from .mapping import compute, examine, layout, source
+
+#: Plans that one function keeps; the oldest go first.
+KEPT = 512
+
+
+class Calls:
+    """The calls of one function: each a plan, looked up by what its arguments are.
+
+    Parameters
+    ----------
+    mapping : callable
+        ``mapping(inputs)``: the `Mapping` of a call.
+    complete : callable, optional
+        ``complete(inputs)``: all inputs, where some may be left out or be None.
+    """
+
+    def __init__(self, mapping, complete=None):
+        self._mapping, self._complete = mapping, complete
+        self._plans, self._lock = {}, threading.Lock()
+
+    def __call__(self, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
+        """What the function returns."""
+        arguments = inputs if out is None else (*inputs, *out) if type(out) is tuple else (*inputs, out)
+        described = quick.describe(arguments if where is True else (*arguments, where))
+        if described is None or not (dtype is None or isinstance(dtype, type | str | np.dtype)):
+            return compute(examine(self._mapping(inputs), inputs, out, where, casting, dtype, stream))
+        key = described, out is None, where is True, casting, dtype
+        known = self._plans.get(key)
+        if known is not None:
+            return known(*inputs, out=out, where=where, stream=stream)
+        call = examine(self._mapping(inputs), inputs, out, where, casting, dtype, stream)
+        found = compute(call)
+        if _is_quick(call):
+            self._keep(key, call, found)
+        return found
+
+    def _keep(self, key, call, found):
+        unchecked = _Unchecked(call, key[3:])
+        plan = unchecked.plan = _quick_function(call, unchecked)
+        if plan is not None:
+            _renew(plan, call, found)
+            with self._lock:
+                while len(self._plans) >= KEPT:
+                    del self._plans[next(iter(self._plans))]
+                self._plans[key] = plan
+
+    def plan(self, like, *, out=None, where=True, casting="same_kind", dtype=None):
+        """Make a call of this function ready to be repeated.
+
+        Parameters
+        ----------
+        like : array, number or tuple of these
+            Inputs as the calls will have them: dtypes, shapes, strides and device count, values do not.
+        out : array or tuple of arrays, optional
+            Outputs as the calls will have them; else arrays of the result's dtype without gaps.
+        where : array of bool, optional
+            A mask as the calls will have it.
+        casting, dtype
+            As of the function.
+
+        Returns
+        -------
+        plan : function
+            ``plan(*inputs, out=None, where=True, stream=None)``. With `out`, of PyTorch's, CuPy's and Numba's arrays
+            on a GPU it allocates nothing, waits for nothing and makes one driver call, which a CUDA graph can capture.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As the function; and by the plan for an argument that does not fit it, which the message names, with
+            nothing launched.
+
+        Notes
+        -----
+        A plan is quick with arrays of the libraries that it was made for; with others it does the same, slower. An
+        `out` that overlaps an input without being it costs a copy of the input, as it does the function.
+
+        Examples
+        --------
+        >>> import numpy as np, kernels
+        >>> x, y = np.arange(3.0), np.empty(3)
+        >>> plan = kernels.add.plan(like=(x, x), out=y)
+        >>> plan(x, x, out=y)
+        array([0., 2., 4.])
+        """
+        given = like if isinstance(like, tuple) else (like,)
+        inputs = self._complete(given) if self._complete else given
+        call = examine(self._mapping(inputs), inputs, out, where, casting, dtype)
+        checked = _Checked(call, (casting, dtype), self._complete)
+        plan = _quick_function(call, checked, given) if _is_quick(call) else None
+        if plan is None:
+            return checked.function()
+        checked.plan = plan
+        if None not in call.outs:
+            _renew(plan, call, tuple(y.array for y in call.outs))
+        plan.__doc__ = checked.text()
+        return plan
+
+
+# --- the full way -----------------------------------------------------------------------------------------------
+
+
+class _Unchecked:
+    """What a plan of ours does where its arguments need a full look: whatever the function does with them."""
+
+    def __init__(self, call, options):
+        self._mapping, self._options, self.plan = call.mapping, options, None
+
+    def __call__(self, inputs, out, where, stream):
+        call = examine(self._mapping, inputs, out, where, *self._options, stream)
+        found = compute(call)
+        if _is_quick(call):
+            _renew(self.plan, call, found)
+        return found
+
+
+class _Checked:
+    """What a user's plan does there: raise for arguments that do not fit it, else what the function does."""
+
+    def __init__(self, call, options, complete):
+        self._mapping, self._loop, self._options, self._complete = call.mapping, call.loop, options, complete
+        self._device, self._masked, self.plan = call.device, call.mask is not None, None
+        self._expected = [_Expected.of(x) for x in _inputs(call)]
+        self._outs = [_Expected.of(y) for y in _targets(call)]
+
+    def __call__(self, inputs, out, where, stream):
+        inputs = self._complete(inputs) if self._complete else inputs
+        if len(inputs) != len(self._mapping.parameters):
+            raise TypeError(f"{self.text()} takes {len(self._mapping.parameters)} inputs, got {len(inputs)}")
+        call = examine(self._mapping, inputs, out, where, *self._options, stream)
+        self._check(call)
+        found = compute(call)
+        if self.plan is not None and _is_quick(call):
+            _renew(self.plan, call, found)
+        return found
+
+    def _check(self, call):
+        if (call.mask is not None) != self._masked:
+            raise ValueError(f"where was {'' if self._masked else 'not '}given when the plan was made")
+        for x, expected in zip(_inputs(call), self._expected, strict=True):
+            expected.check(x)
+        for y, expected in zip(call.outs, self._outs, strict=True):
+            if y is not None:
+                expected.check(y)
+        if call.loop.outs != self._loop.outs:
+            raise TypeError(f"a number of another kind makes the result {call.loop.outs[0]}, not {self._loop.outs[0]}")
+
+    def text(self):
+        """What the plan is, for its user."""
+        place = "in host memory" if self._device is None else f"on device {self._device}"
+        return f"Plan of {self._mapping.name}({', '.join(map(str, self._expected))}) {place}."
+
+    def function(self):
+        """The plan, where there is no quick way."""
+
+        def plan(*inputs, out=None, where=True, stream=None):
+            return self(inputs, out, where, stream)
+
+        plan.__name__ = plan.__qualname__ = f"{self._mapping.name}_plan"
+        plan.__doc__ = self.text()
+        return plan
+
+
+class _Expected(NamedTuple):
+    """What an argument of a plan must be like."""
+
+    name: str
+    dtype: np.dtype
+    shape: tuple
+    strides: tuple
+    device: int | None
+    number: bool
+
+    @classmethod
+    def of(cls, x):
+        return cls(x.name, x.dtype, x.shape, x.strides, x.device, x.library == "python")
+
+    def __str__(self):
+        return f"{self.name}: {'number' if self.number else f'{self.dtype} {self.shape}'}"
+
+    def check(self, x):
+        """Raise where `x` does not fit."""
+        if self.number:
+            if x.library != "python":
+                raise TypeError(f"{self.name} must be a number, as when the plan was made, got an array")
+            return
+        if x.dtype != self.dtype or x.library == "python":
+            raise TypeError(f"{self.name} must have dtype {self.dtype}, as when the plan was made, got {x.dtype}")
+        if x.shape != self.shape:
+            raise ValueError(f"{self.name} must have shape {self.shape}, as when the plan was made, got {x.shape}")
+        if x.device != self.device:
+            places = ["host memory" if d is None else f"device {d}" for d in (self.device, x.device)]
+            raise ValueError(f"{self.name} must be in {places[0]}, as when the plan was made, is in {places[1]}")
+        if x.device is not None and x.strides != self.strides:
+            raise ValueError(
+                f"{self.name} must have strides of {self.strides} elements, as when the plan was made, got {x.strides}"
+            )
+
+
+# --- the quick way ----------------------------------------------------------------------------------------------
+
+
+def _is_quick(call):
+    """Whether the arrays of a call are all on one device, and its numbers are free of conditions."""
+    inputs = _inputs(call)
+    return (
+        call.engine == "cuda"
+        and call.device is not None
+        and 0 not in call.shape
+        and all(x.device is not None or (not x.shape and type(x.array) in quick.NUMBERS) for x in inputs)
+        and (call.mask is None or call.mask.device is not None)
+        and not (call.mapping.check and any(x.device is None for x in inputs))
+    )
+
+
+def _quick_function(call, otherwise, given=None):
+    """The quick way of a call, compiled and loaded, or None where an argument has none.
+
+    `given` are the inputs as a user gave them: some may have been left out, or be None.
+    """
+    inputs, targets = _inputs(call), _targets(call)
+    parameters = [f"x{k}" for k in range(len(call.xs))]
+    names = [*(["where"] if call.mask else []), *parameters, *(f"y{k}" for k in range(len(targets)))]
+    kinds = [type(call.like.array if x.array is None else x.array) for x in (*inputs, *targets)]
+    looks = list(map(quick.look, names, kinds, [*inputs, *targets]))
+    if None in looks:
+        return None
+    first = [sum(len(each.words) for each in looks[:k]) for k in range(len(looks))]  # word of an argument
+    arrays = [(first[k], x) for k, x in enumerate([*inputs, *targets]) if x.device is not None]
+    results = arrays[-len(targets) :]
+    apart = [(k, j, *_clash(x, y)) for j, y in results for k, x in arrays[: -len(targets)]]
+    apart += [(k, j, *_clash(x, y)[:2], False) for j, y in results for k, x in results if k < j]
+    numbers = [x.array for x in call.xs]
+    given = numbers if given is None else given
+    way = quick.Quick(
+        name=f"{call.mapping.name}_plan" if call.mapping.name.isidentifier() else "plan",
+        inputs=names[: -len(targets)],
+        outs=names[-len(targets) :],
+        defaults=dict(zip(parameters[len(given) :], numbers[len(given) :], strict=True)),
+        instead={name: x for name, x, g in zip(parameters, numbers, given, strict=False) if g is None},
+        looks=looks,
+        tensors=[name for name, x in zip(names, [*inputs, *targets], strict=True) if x.library == "torch"],
+        aligned=[(k, _least(layout(x).alignment) - 1) for k, x in arrays],
+        apart=apart,
+    )
+    makers = [maker(call.like, call.shape, d, call.order, call.device) for d in call.loop.outs]
+    producers = list({x.library: producer(x) for x in inputs if x.device is not None}.values())
+    ready = _launch(call)
+    ready.load()
+    return way.function(
+        launch=ready,
+        make=makers[0] if len(makers) == 1 else lambda: [make() for make in makers],
+        current=_current(producers, call.device),
+        ordered=lambda stream: _ordered(stream, producers, call.device),
+        otherwise=otherwise,
+    )
+
+
+def _renew(plan, call, found):
+    """Have a plan's quick way accept tensors of the types of those of `call`, whose result was `found`."""
+    found = found if isinstance(found, tuple) else (found,)
+    libraries = [call.like.library if y is None else y.library for y in call.outs]
+    tensors = [x.array for x in _inputs(call) if x.library == "torch" and x.device is not None]
+    tensors += [y for y, library in zip(found, libraries, strict=True) if library == "torch"]
+    quick.renew(plan, tensors)
+
+
+def _inputs(call):
+    return call.xs if call.mask is None else [call.mask, *call.xs]
+
+
+def _targets(call):
+    """The outputs of a call; what was not given will lie there without gaps."""
+    strides = contiguous_strides(call.shape, call.order)
+    names = ["out"] if len(call.outs) == 1 else [f"out[{k}]" for k in range(len(call.outs))]
+    library = call.like.library if call.like else "numpy"
+    return [
+        Operand(name, library, None, d, call.shape, strides, device=call.device) if y is None else y
+        for y, d, name in zip(call.outs, call.loop.outs, names, strict=True)
+    ]
+
+
+def _launch(call):
+    """The launch of a quick call."""
+    sources = tuple(layout(source(x, d, call.device, 0)) for x, d in zip(call.xs, call.loop.ins, strict=True))
+    targets = tuple(map(layout, _targets(call)))
+    mask = call.mask and layout(call.mask)
+    return launch(call.loop.f, sources, mask, targets, call.shape, call.device, call.mapping.name)
+
+
+def _least(number):
+    """The largest power of two that divides a number."""
+    return number & -number
+
+
+def _clash(x, y):
+    """Between which two differences of addresses two arrays overlap, and whether an element may be its own place."""
+    (a, b), (c, d) = (span(z.shape, z.strides) for z in (x, y))
+    m, n = x.dtype.itemsize, y.dtype.itemsize
+    return c * n - b * m, d * n - a * m, (x.shape, x.strides, x.dtype) == (y.shape, y.strides, y.dtype)
+
+
+def _current(producers, device):
+    """What answers with the stream of the first producer, made to wait for the others."""
+    first, *rest = producers
+    if not rest:
+        return first
+
+    def current():
+        stream = first()
+        for other in rest:
+            follow(stream, other(), device)
+        return stream
+
+    return current
+
+
+def _ordered(stream, producers, device):
+    handle = stream_handle(stream)
+    for each in producers:
+        follow(handle, each(), device)
+    return handle

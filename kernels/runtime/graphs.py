@@ -1,0 +1,3 @@
+"""Graphs: work recorded once, launched as one. (draft)"""
+
+recording = False

@@ -1,0 +1,304 @@
+"""The quick way through a call that has been made before: code written for the types and layouts of its arguments.
+
+Reading an argument in full (`arrays.operand`) takes 5 to 10 us, PyTorch's whole call of add 6 to 8, the driver 4 to 5
+of these (H100 host). What is left for us is 2 us, and loops over arguments take as much: so the few conditions that
+arguments must meet are written out as one function, and compiled by Python. It never says what is wrong. Where a
+condition fails it leaves the call to a function that looks at everything.
+"""
+
+import struct
+import sys
+from typing import NamedTuple
+
+import numpy as np
+
+from . import arrays, engines
+from .launch import SUCCESS
+
+#: Types of numbers that a launch takes by value.
+NUMBERS = {bool, int, float, complex, *(dtype.type for dtype in arrays.DTYPES)}
+
+
+# --- keys -------------------------------------------------------------------------------------------------------
+
+
+def describe(arguments):
+    """A key of the arguments' types, dtypes and layouts, or None where one is no number nor an array on a device."""
+    found = []
+    for x in arguments:
+        describer = _DESCRIBERS.get(type(x)) or _learn(type(x))
+        if describer is None:
+            return None
+        found.append(describer(x))
+    return tuple(found)
+
+
+def _describe_torch(x):
+    return x.dtype, x.shape, x.stride(), x.get_device()
+
+
+def _describe_cupy(x):
+    return x.dtype, x.shape, x.strides, x.data.device_id
+
+
+def _describe_numba(x):
+    return x.dtype, x.shape, x.strides, x.gpu_data.context.device.id, True
+
+
+_DESCRIBERS = dict.fromkeys(NUMBERS, type)
+
+
+def _learn(kind):
+    """Find out how a type that is new here is described; a library's types are met after its import."""
+    library = arrays.library_of(kind)
+    module = sys.modules.get(library)
+    describer = None
+    if library == "torch" and issubclass(kind, module.Tensor):
+        describer = _describe_torch
+    elif library == "cupy" and kind is getattr(module, "ndarray", None):
+        describer = _describe_cupy
+    elif library == "numba" and kind.__name__ == "DeviceNDArray":
+        describer = _describe_numba
+    if describer:
+        _DESCRIBERS[kind] = describer
+    return describer
+
+
+# --- conditions -------------------------------------------------------------------------------------------------
+
+
+class Look(NamedTuple):
+    """What to ask of one argument: a condition, the words that a kernel gets of it, and the names that both use."""
+
+    condition: str
+    words: list
+    facts: dict
+
+
+def look(name, kind, x):
+    """The `Look` at an argument, or None where there is no quick one.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument in the source.
+    kind : type
+        Of the argument.
+    x : Operand
+        That the argument is to be like.
+    """
+    if kind in NUMBERS:
+        return _look_number(name, kind)
+    make = {"torch": _look_torch, "cupy": _look_cupy, "numba": _look_numba}.get(x.library)
+    return make and make(name, kind, x)
+
+
+def _look_number(name, kind):
+    # A Python integer stands for a Python float of its value.
+    kinds = (float, int) if kind is float else (kind,)
+    words = [f"{name}.real", f"{name}.imag"] if issubclass(kind, complex | np.complexfloating) else [name]
+    return Look(f"type({name}) in {name}_kinds", words, {f"{name}_kinds": kinds})
+
+
+def _look_torch(name, kind, x):
+    # One check for all tensors together, see `tensor_check`.
+    return Look("", [f"{name}.data_ptr()"], {})
+
+
+def _look_cupy(name, kind, x):
+    # CuPy makes a new tuple for each question: 0.15 us more for strides than for a flag.
+    whole = x.strides == arrays.contiguous_strides(x.shape) and hasattr(kind, "_c_contiguous")
+    condition = _look_layout(name) + (
+        f" and {name}._c_contiguous" if whole else f" and {name}.strides == {name}_strides"
+    )
+    condition += f" and ({name}_memory := {name}.data).device_id == {name}_device"
+    return Look(condition, [f"{name}_memory.ptr"], _facts(name, kind, x))
+
+
+def _look_numba(name, kind, x):
+    condition = _look_layout(name) + (
+        f" and {name}.strides == {name}_strides and not {name}.stream "
+        f"and ({name}_memory := {name}.gpu_data).context.device.id == {name}_device"
+    )
+    return Look(condition, [f"int({name}_memory.device_pointer)"], _facts(name, kind, x))
+
+
+def _look_layout(name):
+    return f"type({name}) is {name}_kind and {name}.dtype is {name}_dtype and {name}.shape == {name}_shape"
+
+
+def _facts(name, kind, x):
+    strides = tuple(s * x.dtype.itemsize for s in x.strides)
+    facts = {"kind": kind, "dtype": x.dtype, "shape": x.shape, "strides": strides, "device": x.device}
+    return {f"{name}_{key}": value for key, value in facts.items()}
+
+
+def never(*arguments):
+    """In place of a check that has not been made yet."""
+    return False
+
+
+def tensor_check(tensors):
+    """PyTorch's own check of tensors, in C++: 0.4 us for three, where asking for their attributes takes 2.5.
+
+    It compares type, dispatch keys (device, layout, conjugate and negative bits, inference), dtype, device,
+    requires_grad, shape and strides. What torch.compile guards its code with is private to PyTorch; where it is
+    missing, the attributes are asked for.
+    """
+    import torch
+
+    guards = getattr(getattr(torch._C, "_dynamo", None), "guards", None)
+    kind = getattr(guards, "TensorGuards", None)
+    if kind is None:
+        return _attribute_check([_attributes(t) for t in tensors])
+    # It refuses a tensor that it is given twice, as input and as output say.
+    first = [next(k for k, other in enumerate(tensors) if other is t) for t in tensors]
+    once = [k for k, at in enumerate(first) if at == k]
+    sizes, strides = [list(tensors[k].shape) for k in once], [list(tensors[k].stride()) for k in once]
+    check = kind(*(tensors[k] for k in once), dynamic_dims_sizes=sizes, dynamic_dims_strides=strides).check
+    conditions = [f"t{k} is t{at}" for k, at in enumerate(first) if at != k]
+    if any(t.requires_grad for t in tensors):
+        conditions.append("not recorded()")  # a check that was made where gradients are off passes where they are on
+    if not conditions:
+        return check
+    everything, some = (", ".join(f"t{k}" for k in ks) for ks in (range(len(tensors)), once))
+    names = {"check": check, "recorded": torch.is_grad_enabled}
+    return eval(f"lambda {everything}: {' and '.join(conditions)} and check({some})", names)
+
+
+def renew(function, tensors):
+    """Have a quick function accept tensors of the types of these too; it remembers four kinds."""
+    facts = function.__globals__
+    if tensors and len(tensors) == facts["tensors"]:
+        older = facts["checks"][:3]
+        facts["check"] = check = tensor_check(tensors)
+        facts["checks"] = check, *older
+        facts["others"] = lambda *found: any(each(*found) for each in older)
+
+
+def _attributes(t):
+    return type(t), t.dtype, t.shape, t.stride(), t.get_device(), t.requires_grad, t.is_conj(), t.is_neg()
+
+
+def _attribute_check(expected):
+    def check(*tensors):
+        import torch
+
+        return [_attributes(t) for t in tensors] == expected and not (
+            torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+        )
+
+    return check
+
+
+# --- code -------------------------------------------------------------------------------------------------------
+
+
+#: What is left to the full way to say: a number beyond its dtype (in a comparison another loop takes it), and results
+#: that do not fit in memory.
+_LEFT = (struct.error, OverflowError, MemoryError, RuntimeError)
+
+
+class Quick(NamedTuple):
+    """What a quick call does, in the order of its kernel's arguments: inputs first, then outputs.
+
+    Attributes
+    ----------
+    name : str
+    inputs, outs : list of str
+        Names of the arguments in the source; ``"where"`` is that of a mask.
+    defaults : dict of str to object
+        Of the last inputs, where they may be left out.
+    instead : dict of str to object
+        What stands for None.
+    looks : list of Look
+        One for each input and output.
+    tensors : list of str
+        Those of the arguments that `tensor_check` looks at.
+    aligned : list of (int, int)
+        Number of a word, and the low bits that must be zero in it.
+    apart : list of (int, int, int, int, bool)
+        Numbers of two words, between which differences of theirs the arrays overlap, and whether 0 is allowed.
+    """
+
+    name: str
+    inputs: list
+    outs: list
+    defaults: dict
+    instead: dict
+    looks: list
+    tensors: list
+    aligned: list
+    apart: list
+
+    def function(self, launch, make, current, ordered, otherwise):
+        """The function ``quick(*inputs, out=None, where=True, stream=None)``.
+
+        Parameters
+        ----------
+        launch : Launch
+        make : callable
+            Makes the outputs where none are given.
+        current : callable
+            The stream of a call that names none.
+        ordered : callable
+            ``ordered(stream)``: the raw handle of a stream that is named.
+        otherwise : callable
+            ``otherwise(inputs, out, where, stream)`` does what is not quick.
+        """
+        facts = {
+            "launch": launch, "rows": launch.rows, "write": launch.write, "success": SUCCESS,
+            "make": make, "current": current, "ordered": ordered, "otherwise": otherwise,
+            "detours": engines.detours, "beyond": _LEFT,
+            "check": never, "others": never, "checks": (), "tensors": len(self.tensors),
+        }  # fmt: skip
+        facts |= {f"{name}_default": value for name, value in self.defaults.items()}
+        facts |= {f"{name}_instead": value for name, value in self.instead.items()}
+        for each in self.looks:
+            facts |= each.facts
+        exec(compile(self.source(), f"<plan of {self.name}>", "exec"), facts)
+        return facts[self.name]
+
+    def source(self):
+        """Its source."""
+        inputs = [x for x in self.inputs if x != "where"]
+        parameters = ", ".join(f"{x}={x}_default" if x in self.defaults else x for x in inputs)
+        otherwise = f"return otherwise(({', '.join(inputs)},), out, where, stream)"
+        outs = ", ".join(self.outs)
+        whole = f"type(out) is tuple and len(out) == {len(self.outs)}" if len(self.outs) > 1 else "True"
+        conditions = [] if "where" in self.inputs else ["where is True"]
+        conditions += [each.condition for each in self.looks if each.condition]
+        if self.tensors:
+            tensors = ", ".join(self.tensors)
+            conditions.append(f"(check({tensors}) or others({tensors}))")
+        words = [word for each in self.looks for word in each.words]
+        wrong = []
+        for low in sorted({low for _, low in self.aligned} - {0}):
+            wrong.append(f"({' | '.join(f'w{k}' for k, least in self.aligned if least == low)}) & {low}")
+        for k, j, below, above, same in self.apart:
+            wrong.append((f"w{k} != w{j} and " if same else "") + f"{below} < w{k} - w{j} < {above}")
+        given = ", ".join(f"w{k}" for k in range(len(words)))
+        return "\n".join([
+            f"def {self.name}({parameters}, /, *, out=None, where=True, stream=None):",
+            *(f"    if {x} is None: {x} = {x}_instead" for x in self.instead),
+            f"    if detours: {otherwise}",
+            "    try:",
+            "        if out is None:",
+            f"            if stream is not None: {otherwise}",
+            f"            {outs} = make()",
+            f"        elif {whole}: {outs} = out",
+            f"        else: {otherwise}",
+            f"        if {' and '.join(conditions)}:",
+            *(f"            w{k} = {word}" for k, word in enumerate(words)),
+            f"            if not ({' or '.join(wrong) or 'False'}):",
+            "                s = current() if stream is None else ordered(stream)",
+            "                try: row = rows.pop()",
+            "                except IndexError: row = launch.row()",
+            f"                write(row[0], 0, {given})",
+            "                status = launch.run(s, row[1], 0)[0]",
+            "                rows.append(row)",
+            f"                if status is not success: launch.elsewhere(status, s, {given})",
+            f"                return {outs}",
+            "    except beyond: pass",
+            f"    {otherwise}",
+        ])  # fmt: skip
