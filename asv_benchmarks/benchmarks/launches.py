@@ -5,7 +5,7 @@ from unittest import mock
 
 import kernels
 from kernels.command.inputs import random_inputs
-from kernels.runtime.launch import Launcher
+from kernels.runtime.launch import SimulatedLaunch
 
 try:
     from .names import loop_of
@@ -19,7 +19,7 @@ SIZE = 64
 
 def counted(call):
     """Launches that `call` makes."""
-    with mock.patch.object(Launcher, "__call__", autospec=True, side_effect=Launcher.__call__) as launch:
+    with mock.patch.object(SimulatedLaunch, "__call__", autospec=True, side_effect=SimulatedLaunch.__call__) as launch:
         call()
     return launch.call_count
 

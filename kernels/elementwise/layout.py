@@ -5,13 +5,12 @@ kept.
 """
 
 import functools
-import itertools
 from typing import NamedTuple
 
 import numpy as np
 
 from ..device.instructions import SIMULATED
-from ..runtime.launch import Launch, Program, code, resources
+from ..runtime.launch import Launch, Program, SimulatedLaunch, code, resources
 from .kernels import block, contiguous, masked, strided, widest_block
 
 #: Widest access of a thread, in bytes. 32 measured slower: add of 2^28 float32 1056 us against 1051 (H100).
@@ -53,7 +52,8 @@ def launch(f, sources, mask, targets, shape, device, name):
         count = leading[0]
     groups = (sources, targets) if mask is None else ((mask,), sources, targets)
     if SIMULATED:
-        return _Simulated(kernel, leading, tuple(map(len, groups)), count)
+        threads = block(count)
+        return SimulatedLaunch(kernel[-(-count // threads), threads], leading, tuple(map(len, groups)))
     signature = _signature(leading, long, *groups)
     given = [c for group in signature[len(leading) :] for c in code(group)]
     words = [*_flat(leading), *given]
@@ -74,19 +74,6 @@ def words(values):
     if SIMULATED:
         return list(values)
     return [w for v in values for w in ((v.real, v.imag) if isinstance(v, complex | np.complexfloating) else (v,))]
-
-
-class _Simulated:
-    """A launch in the simulator, whose kernels take Python's own tuples."""
-
-    def __init__(self, kernel, leading, sizes, count):
-        threads = block(count)
-        self._kernel = kernel[-(-count // threads), threads]
-        self._leading, self._sizes = leading, sizes
-
-    def __call__(self, stream, *values):
-        ahead = iter(values)
-        self._kernel(*self._leading, *(tuple(itertools.islice(ahead, size)) for size in self._sizes))
 
 
 def _run(f, sources, targets, strides, n, width):

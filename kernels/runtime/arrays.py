@@ -442,14 +442,13 @@ def _numba_array(shape, strides, dtype, device, stream):
     """Numba's array over memory from the pool: both objects are copies of models, which saves 8 us of their making."""
     kind, array_facts, memory_facts, nbytes = _numba_models(shape, strides, dtype, device)
     buffer = Buffer(nbytes, device, stream, "the result")
-    memory = object.__new__(cuda.driver.MemoryPointer)
-    memory.__dict__.update(memory_facts)
+    memory, array = object.__new__(cuda.driver.MemoryPointer), object.__new__(kind)
+    memory.__dict__ = facts = memory_facts.copy()
+    facts["_buffer"] = buffer  # lives as long as the array does
     if nbytes:
-        memory.device_pointer = memory.handle = buffer.handle
-    memory._buffer = buffer  # lives as long as the array does
-    array = object.__new__(kind)
-    array.__dict__.update(array_facts)
-    array.gpu_data = memory
+        facts["device_pointer"] = facts["handle"] = buffer.handle
+    array.__dict__ = facts = array_facts.copy()
+    facts["gpu_data"] = memory
     return array
 
 

@@ -7,6 +7,7 @@ here, and what does change in one go, so that 0.5 us are added to the driver's.
 
 import ctypes
 import functools
+import itertools
 import struct
 import threading
 import weakref
@@ -189,6 +190,27 @@ class Launch:
                 self(stream, *values)
         else:
             check((status,), f"launching {self._name}")
+
+
+class SimulatedLaunch:
+    """A `Launch` in the simulator, whose kernels take Python's own tuples.
+
+    Parameters
+    ----------
+    configured : kernel with its launch configuration
+    leading : tuple
+        The first arguments, which stay.
+    sizes : tuple of int
+        Of the tuples that the words given with each call make up.
+    """
+
+    def __init__(self, configured, leading, sizes):
+        self._configured, self._leading, self._sizes = configured, leading, sizes
+
+    def __call__(self, stream, *words):
+        """Launch; streams of a simulator are none."""
+        ahead = iter(words)
+        self._configured(*self._leading, *(tuple(itertools.islice(ahead, size)) for size in self._sizes))
 
 
 def _cooperative(function, grid, block, shared):
