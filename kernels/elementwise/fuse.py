@@ -18,6 +18,7 @@ import numpy as np
 from ..device.instructions import SIMULATED, device_function, in_simulated_kernel
 from ..device.scalar import compute_dtype
 from ..pairing import REGISTRY
+from ..runtime.frameworks import opaque
 from .mapping import Mapping, evaluate
 
 
@@ -85,6 +86,7 @@ def fuse(function=None, /, *, dtypes=None):
     def mapping(nout):
         return Mapping(function.__name__, parameters, nout, resolve, scalar, _vectorized(function, nout))
 
+    @opaque
     @functools.wraps(function)
     def fused(*inputs, out=None, where=True, casting="same_kind", stream=None):
         if in_simulated_kernel():
@@ -93,6 +95,7 @@ def fuse(function=None, /, *, dtypes=None):
             raise TypeError(f"{function.__name__}() takes {len(parameters)} arrays, got {len(inputs)}")
         return evaluate(mapping(_count(inputs)), inputs, out, where, casting, None, stream)
 
+    @opaque
     def _count(inputs):
         if wanted:
             return len(wanted)

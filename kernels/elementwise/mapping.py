@@ -15,7 +15,7 @@ import numpy as np
 from ..device.functions import identity
 from ..device.instructions import SIMULATED
 from ..device.scalar import call
-from ..runtime import memory
+from ..runtime import frameworks, memory
 from ..runtime.arrays import (
     DTYPES,
     DeviceMismatchError,
@@ -66,6 +66,7 @@ class Mapping:
     check: Callable | None = None
 
 
+@frameworks.opaque
 def evaluate(mapping, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
     """Apply `mapping` to `inputs` as a NumPy ufunc would be applied."""
     stream = stream_handle(stream)
@@ -92,6 +93,9 @@ def evaluate(mapping, inputs, out=None, where=True, casting="same_kind", dtype=N
             _by_reference(mapping, xs, mask, ys, loop)
         else:
             _by_kernel(mapping, xs, mask, ys, loop, shape, device, stream or 0)
+    for y in given:
+        if y.library == "torch":
+            frameworks.written(y.array)
     returned = [result(y) if asked is None else asked.array for y, asked in zip(ys, outs, strict=True)]
     return returned[0] if mapping.nout == 1 else tuple(returned)
 
@@ -130,7 +134,9 @@ def _outputs(out, mapping):
 def _output(y, name):
     if isinstance(y, list | np.generic | int | float | complex):
         raise TypeError(f"{name} must be an array to write to, got {type(y).__qualname__}")
-    y = operand(y, name)
+    array, y = y, operand(y, name)
+    if y.library == "torch":
+        frameworks.writable(array, name)
     if not y.writable:
         raise ValueError(f"{name} is read-only")
     if folds(y.shape, y.strides):
