@@ -57,11 +57,10 @@ def _torch():
     return torch
 
 
-@functools.cache
-def _is_plain(kind):
-    """Whether tensors of a class need no look at the class."""
-    torch = _torch()
-    return kind is torch.Tensor or kind is torch.nn.Parameter
+_TRANSFORMED = (
+    "under a transformation of torch.func (vmap, grad, jvp, ...), which would not see it; call outside of the "
+    "transformation, or wrap the call in a torch.autograd.Function or torch.library.custom_op"
+)
 
 
 def readable(value, name):
@@ -73,8 +72,12 @@ def readable(value, name):
         For what is no tensor, has no memory of its own, or would be recorded.
     """
     torch = _torch()
-    tensor = value if _is_plain(type(value)) else _without_subclass(value, name)
+    tensor = _plain(value, name)
     concrete(tensor, name)
+    if torch._C._functorch.peek_interpreter_stack() is not None:  # then PyTorch's results are of its level as well
+        raise TypeError(f"{name} is a tensor in a call {_TRANSFORMED}")
+    if torch._C._len_torch_dispatch_stack():
+        _check_modes(name)
     if tensor.requires_grad and torch.is_grad_enabled():
         raise TypeError(
             f"{name} is a tensor that requires grad, and this call would not be recorded: pass .detach(), call under "
@@ -91,9 +94,23 @@ def readable(value, name):
     return tensor
 
 
-def _without_subclass(value, name):
+def _check_modes(name):
+    """Refuse the modes in which PyTorch's operators make tensors that are none. Those that only watch may watch."""
+    modes = _torch()._C._TorchDispatchModeKey
+    for key in (modes.FAKE, modes.PROXY, modes.FUNCTIONAL):
+        mode = _torch()._C._get_dispatch_mode(key)
+        if mode is not None:
+            raise TypeError(
+                f"{name} is a tensor in a call under {type(mode).__name__}, which would trace operators of PyTorch and "
+                "not this call; call outside of the mode, or wrap the call in torch.library.custom_op"
+            )
+
+
+def _plain(value, name):
     torch = _torch()
     kind = type(value)
+    if kind is torch.Tensor or kind is torch.nn.Parameter:
+        return value
     if not isinstance(value, torch.Tensor):
         raise TypeError(f"{name} must be a tensor, got {kind.__module__}.{kind.__qualname__}")
     if torch.nn.parameter.is_lazy(value):
@@ -121,11 +138,7 @@ def concrete(tensor, name):
 def _shortcoming(tensor):
     torch = _torch()
     if torch._C._functorch.is_functorch_wrapped_tensor(tensor):
-        return (
-            "is a tensor under a transformation of torch.func (vmap, grad, jvp, ...), which has no memory of its own; "
-            "call outside of the transformation, or wrap the call in torch.library.custom_op or a "
-            "torch.autograd.Function"
-        )
+        return f"is a tensor {_TRANSFORMED}"
     if tensor.layout is not torch.strided:
         return f"has layout {tensor.layout}; pass .to_dense()"
     if tensor.is_nested:
@@ -135,9 +148,10 @@ def _shortcoming(tensor):
     return "has no memory: its storage was freed, or it stands for a tensor that is yet to be computed"
 
 
-def writable(tensor, name):
+def writable(value, name):
     """Refuse to write where PyTorch would not, or not as plain memory."""
     torch = _torch()
+    tensor = _plain(value, name)
     if tensor.is_inference() and not torch.is_inference_mode_enabled():
         raise ValueError(f"{name} is an inference tensor, which may be written under torch.inference_mode() only")
     if tensor.is_conj() or tensor.is_neg():
@@ -163,5 +177,7 @@ def jax_array(value, name):
         )
     if not isinstance(value, jax.Array):
         raise TypeError(f"{name} must be an array, got {type(value).__module__}.{type(value).__qualname__}")
+    if jax.dtypes.issubdtype(value.dtype, jax.dtypes.extended):
+        raise TypeError(f"{name} has dtype {value.dtype}, which is no dtype of numbers")
     if value.is_deleted():
         raise ValueError(f"{name} is an array that was deleted or donated")
