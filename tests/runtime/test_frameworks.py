@@ -176,7 +176,7 @@ def test_export_refuses_with_the_argument_named(torch, x):
         def forward(self, x):
             return kernels.add(x, 1)
 
-    with pytest.raises(TypeError, match="x1 is a .*Tensor"):
+    with pytest.raises(TypeError, match=r"x1 is a .*Tensor"):
         torch.export.export(Model(), (x,), strict=False)
 
 
@@ -187,9 +187,9 @@ def test_a_tensor_that_requires_grad_is_refused_while_grad_is_recorded(torch, x)
     w = torch.nn.Parameter(x)
     with pytest.raises(TypeError, match=r"x1 .*requires grad.*detach.*no_grad.*autograd\.Function"):
         kernels.add(w, 1)
-    with pytest.raises(TypeError, match="out .*requires grad"):
+    with pytest.raises(TypeError, match=r"out .*requires grad"):
         kernels.add(x, 1, out=w)
-    with pytest.raises(TypeError, match="param .*requires grad"):
+    with pytest.raises(TypeError, match=r"param .*requires grad"):
         kernels.sgd_step(w, x, x.clone(), lr=0.1)
 
 
@@ -262,48 +262,46 @@ def test_dual_tensors_are_refused_and_their_primals_are_not(torch, x):
 # --- tensors without plain memory -----------------------------------------------------------------------------
 
 
-def no_tensors(torch):
-    """Label -> what the error says, and a function that makes the tensor."""
-    nested = torch.nested.nested_tensor
+def freed(torch):
+    x = torch.ones(3)
+    x.untyped_storage().resize_(0)
+    return x
 
-    def freed():
-        x = torch.ones(3)
-        x.untyped_storage().resize_(0)
-        return x
 
-    def fake():
-        from torch._subclasses import FakeTensorMode
+def fake(torch):
+    return torch._subclasses.FakeTensorMode().from_tensor(torch.ones(3))
 
-        return FakeTensorMode().from_tensor(torch.ones(3))
 
-    return {
-        "meta": ("device meta", lambda: torch.ones(3, device="meta")),
-        "sparse": ("sparse_coo.*to_dense", lambda: torch.eye(3).to_sparse()),
-        "csr": ("sparse_csr.*to_dense", lambda: torch.eye(3).to_sparse_csr()),
-        "nested": ("nested tensor", lambda: nested([torch.ones(3), torch.ones(2)])),
-        "jagged": ("NestedTensor", lambda: nested([torch.ones(3), torch.ones(2)], layout=torch.jagged)),
-        "quantized": ("quint8", lambda: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8)),
-        "freed": ("no memory", freed),
-        "zero": ("no memory", lambda: torch._efficientzerotensor(3)),
-        "functional": ("no memory", lambda: torch._to_functional_tensor(torch.ones(3))),
-        "fake": ("FakeTensor", fake),
-        "uninitialized": ("uninitialized", torch.nn.parameter.UninitializedParameter),
-        "module": ("must be a tensor, got torch.nn", lambda: torch.nn.ReLU()),
-        "dtype": ("must be a tensor, got torch.dtype", lambda: torch.float32),
-        "float8": ("float8", lambda: torch.ones(3).to(torch.float8_e5m2)),
-        "bfloat16": ("bfloat16", lambda: torch.ones(3, dtype=torch.bfloat16)),
-    }
+def nested(torch, **options):
+    return torch.nested.nested_tensor([torch.ones(3), torch.ones(2)], **options)
+
+
+#: What the error says, and what makes the tensor.
+WITHOUT_MEMORY = {
+    "meta": ("device meta", lambda torch: torch.ones(3, device="meta")),
+    "sparse": ("sparse_coo.*to_dense", lambda torch: torch.eye(3).to_sparse()),
+    "csr": ("sparse_csr.*to_dense", lambda torch: torch.eye(3).to_sparse_csr()),
+    "nested": ("nested tensor", nested),
+    "jagged": ("NestedTensor", lambda torch: nested(torch, layout=torch.jagged)),
+    "quantized": ("quint8", lambda torch: torch.quantize_per_tensor(torch.ones(3), 0.1, 0, torch.quint8)),
+    "freed": ("no memory", freed),
+    "zero": ("no memory", lambda torch: torch._efficientzerotensor(3)),
+    "functional": ("no memory", lambda torch: torch._to_functional_tensor(torch.ones(3))),
+    "fake": ("FakeTensor", fake),
+    "uninitialized": ("uninitialized", lambda torch: torch.nn.parameter.UninitializedParameter()),
+    "module": ("must be a tensor, got torch.nn", lambda torch: torch.nn.ReLU()),
+    "dtype": ("must be a tensor, got torch.dtype", lambda torch: torch.float32),
+    "float8": ("float8", lambda torch: torch.ones(3).to(torch.float8_e5m2)),
+    "bfloat16": ("bfloat16", lambda torch: torch.ones(3, dtype=torch.bfloat16)),
+}
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of prototypes and deprecations in PyTorch
-@pytest.mark.parametrize(
-    "kind",
-    "meta sparse csr nested jagged quantized freed zero functional fake uninitialized module dtype float8 bfloat16".split(),
-)
+@pytest.mark.parametrize("kind", WITHOUT_MEMORY)
 def test_a_tensor_without_plain_memory_is_refused_by_its_argument(torch, kind):
-    message, make = no_tensors(torch)[kind]
+    message, make = WITHOUT_MEMORY[kind]
     with torch.no_grad():
-        tensor = make()
+        tensor = make(torch)
         with pytest.raises(TypeError, match=f"x1 .*{message}"):
             kernels.add(tensor, 1)
         with pytest.raises(TypeError, match=f"out .*{message}"):
@@ -352,9 +350,9 @@ def test_a_mode_that_fakes_tensors_is_refused_and_one_that_watches_is_not(torch,
     from torch._subclasses import FakeTensorMode
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(TypeError, match="x1 .* under FakeTensorMode"):
+    with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(TypeError, match=r"x1 .* under FakeTensorMode"):
         kernels.add(x, 1)
-    with pytest.raises(TypeError, match="x1 .*FakeTensor|x1 .* under ProxyTorchDispatchMode"):
+    with pytest.raises(TypeError, match=r"x1 .*FakeTensor|x1 .* under ProxyTorchDispatchMode"):
         torch.fx.experimental.proxy_tensor.make_fx(lambda x: kernels.add(x, 1))(x)
     with FlopCounterMode(display=False):
         assert torch.equal(kernels.add(x, 1), x + 1)
