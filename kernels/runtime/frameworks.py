@@ -59,7 +59,7 @@ def _torch():
 
 _TRANSFORMED = (
     "under a transformation of torch.func (vmap, grad, jvp, ...), which would not see it; call outside of the "
-    "transformation, or wrap the call in a torch.autograd.Function or torch.library.custom_op"
+    "transformation, or wrap the call in a torch.autograd.Function with setup_context and vmap"
 )
 
 

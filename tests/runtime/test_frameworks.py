@@ -156,19 +156,25 @@ assert compiled == ["<lambda>"], compiled
     subprocess.run([sys.executable, "-W", "error::UserWarning", "-c", program], check=True)
 
 
-def test_a_custom_operator_around_a_call_compiles_whole(torch, dynamo, x):
-    @torch.library.custom_op("kernels_test::damped", mutates_args=())
-    def operator(a: float, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        return damped(a, x, y)
+def test_a_custom_operator_around_a_call_compiles_whole_and_is_differentiated(torch, dynamo, x):
+    @torch.library.custom_op("kernels_test::square", mutates_args=())
+    def square(x: torch.Tensor) -> torch.Tensor:
+        return kernels.multiply(x, x)
 
-    @operator.register_fake
-    def _(a, x, y):
+    @square.register_fake
+    def _(x):
         return torch.empty_like(x)
 
-    def model(x):
-        return torch.cos(torch.ops.kernels_test.damped(2.0, torch.sin(x), x))
+    def backward(ctx, grad):
+        (x,) = ctx.saved_tensors
+        return 2 * x * grad
 
-    assert torch.equal(torch.compile(model, backend="aot_eager", fullgraph=True)(x), model(x))
+    square.register_autograd(backward, setup_context=lambda ctx, inputs, output: ctx.save_for_backward(*inputs))
+    w = torch.nn.Parameter(x.clone())
+    loss = torch.compile(lambda w: square(w).sum(), backend="aot_eager", fullgraph=True)(w)
+    loss.backward()
+    assert torch.equal(loss.detach(), (x * x).sum())
+    assert torch.equal(w.grad, 2 * x)
 
 
 def test_export_refuses_with_the_argument_named(torch, x):
