@@ -18,6 +18,7 @@ import numpy as np
 from ..device.instructions import SIMULATED, device_function, in_simulated_kernel
 from ..device.scalar import compute_dtype
 from ..pairing import REGISTRY
+from ..runtime.frameworks import opaque
 from .mapping import Mapping
 from .plans import Calls
 
@@ -86,6 +87,7 @@ def fuse(function=None, /, *, dtypes=None):
     def mapping(nout):
         return Mapping(function.__name__, parameters, nout, resolve, scalar, _vectorized(function, nout))
 
+    @opaque
     @functools.wraps(function)
     def fused(*inputs, out=None, where=True, casting="same_kind", stream=None):
         if SIMULATED and in_simulated_kernel():
@@ -94,6 +96,7 @@ def fuse(function=None, /, *, dtypes=None):
             raise TypeError(f"{function.__name__}() takes {len(parameters)} arrays, got {len(inputs)}")
         return calls(inputs, out, where, casting, None, stream)
 
+    @opaque
     def mapping_of(inputs):
         return mapping(len(wanted or results(_dtypes(inputs, parameters))[1]))
 

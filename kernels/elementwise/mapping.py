@@ -16,7 +16,7 @@ import numpy as np
 from ..device.functions import identity
 from ..device.instructions import SIMULATED
 from ..device.scalar import call
-from ..runtime import memory
+from ..runtime import frameworks, memory
 from ..runtime.arrays import (
     DTYPES,
     DeviceMismatchError,
@@ -88,13 +88,11 @@ class Call:
     like: Operand | None
 
 
-def evaluate(mapping, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
-    """Apply `mapping` to `inputs` as a NumPy ufunc would be applied."""
-    return compute(examine(mapping, inputs, out, where, casting, dtype, stream))
-
-
 def examine(mapping, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
-    """The `Call` of these arguments; raises for whatever is wrong with them."""
+    """The `Call` that applies `mapping` to `inputs` as a NumPy ufunc would be applied.
+
+    It raises for whatever is wrong with the arguments.
+    """
     stream = stream_handle(stream)
     xs = [operand(x, name) for x, name in zip(inputs, mapping.parameters, strict=True)]
     mask = None if where is True else _mask(where)
@@ -126,6 +124,9 @@ def compute(call):
             _by_reference(mapping, call.xs, mask, ys, loop)
         else:
             _by_kernel(mapping, call.xs, mask, ys, loop, shape, call.device, call.stream or 0)
+    for y in call.outs:
+        if y is not None and y.library == "torch":
+            frameworks.written(y.array)
     returned = [result(y) if asked is None else asked.array for y, asked in zip(ys, call.outs, strict=True)]
     return returned[0] if mapping.nout == 1 else tuple(returned)
 
@@ -164,7 +165,9 @@ def _outputs(out, mapping):
 def _output(y, name):
     if isinstance(y, list | np.generic | int | float | complex):
         raise TypeError(f"{name} must be an array to write to, got {type(y).__qualname__}")
-    y = operand(y, name)
+    array, y = y, operand(y, name)
+    if y.library == "torch":
+        frameworks.writable(array, name)
     if not y.writable:
         raise ValueError(f"{name} is read-only")
     if folds(y.shape, y.strides):

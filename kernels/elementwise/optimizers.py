@@ -5,6 +5,7 @@ Source: the update rules are those of the papers cited; names and defaults are P
 
 import numpy as np
 
+from ..runtime.frameworks import opaque
 from .fuse import fuse
 
 
@@ -26,6 +27,7 @@ def _adam(param, grad, exp_avg, exp_avg_sq, lr, beta1, beta2, eps, coupled, deco
     return param - lr * step, exp_avg, exp_avg_sq
 
 
+@opaque
 def sgd_step(
     param, grad, momentum_buffer, *, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, stream=None
 ):
@@ -125,6 +127,7 @@ _ADAM = """
     """
 
 
+@opaque
 def _step_of_adam(apply, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, coupled, decoupled, stream):
     if step < 1:
         raise ValueError(f"step must be 1 or more, got {step}")
@@ -133,6 +136,7 @@ def _step_of_adam(apply, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps,
     apply(param, grad, exp_avg, exp_avg_sq, *numbers, out=(param, exp_avg, exp_avg_sq), stream=stream)
 
 
+@opaque
 def adam_step(
     param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, stream=None
 ):
@@ -140,6 +144,7 @@ def adam_step(
     _step_of_adam(_adam, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, float(weight_decay), 0.0, stream)
 
 
+@opaque
 def adamw_step(
     param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, stream=None
 ):

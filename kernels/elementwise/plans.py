@@ -10,6 +10,7 @@ import numpy as np
 
 from ..runtime import quick
 from ..runtime.arrays import Operand, contiguous_strides, maker, producer, span, stream_handle
+from ..runtime.frameworks import opaque
 from ..runtime.memory import follow
 from .layout import launch
 from .mapping import compute, examine, layout, source
@@ -33,6 +34,7 @@ class Calls:
         self._mapping, self._complete = mapping, complete
         self._plans, self._lock = {}, threading.Lock()
 
+    @opaque
     def __call__(self, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
         """What the function returns."""
         arguments = inputs if out is None else (*inputs, *out) if type(out) is tuple else (*inputs, out)
@@ -59,6 +61,7 @@ class Calls:
                     del self._plans[next(iter(self._plans))]
                 self._plans[key] = plan
 
+    @opaque
     def plan(self, like, *, out=None, where=True, casting="same_kind", dtype=None):
         """Make a call of this function ready to be repeated.
 
@@ -104,8 +107,8 @@ class Calls:
         checked = _Checked(call, (casting, dtype), self._complete)
         plan = _quick_function(call, checked, given) if _is_quick(call) else None
         if plan is None:
-            return checked.function()
-        checked.plan = plan
+            return opaque(checked.function())
+        checked.plan = opaque(plan)
         if None not in call.outs:
             _renew(plan, call, tuple(y.array for y in call.outs))
         plan.__doc__ = checked.text()

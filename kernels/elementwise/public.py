@@ -15,6 +15,7 @@ from ..device.instructions import SIMULATED, device_function, in_simulated_kerne
 from ..device.scalar import call, overload_function
 from ..pairing import Pair, file
 from ..runtime.arrays import operand
+from ..runtime.frameworks import opaque
 from .docstrings import NUMPY, SCIPY, describe, example_of
 from .kernels import contiguous
 from .layout import VECTOR
@@ -284,6 +285,7 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
 
     calls = Calls(lambda inputs: mapping, complete)
     function.plan = calls.plan
+    opaque(function)
     function.twin = inside if SIMULATED else mapping.reference
     function.__name__ = function.__qualname__ = name
     function.__module__ = module or "kernels.elementwise"

@@ -18,6 +18,7 @@ from cuda.bindings import driver
 from numba import cuda
 
 from ..device.instructions import SIMULATED
+from . import frameworks
 from .memory import Buffer, check, current_device, follow
 
 #: What kernels compute with.
@@ -128,9 +129,10 @@ def operand(value, name):
 
 @functools.cache
 def library_of(kind):
-    """Name of the library that a type comes from."""
-    root = kind.__module__.partition(".")[0]
-    return {"jaxlib": "jax", "numba_cuda": "numba"}.get(root, root)
+    """The library that a class comes from, or its first base that comes from one of ours."""
+    ours = {"cupy": "cupy", "jax": "jax", "jaxlib": "jax", "numba": "numba", "numba_cuda": "numba", "torch": "torch"}
+    roots = (base.__module__.partition(".")[0] for base in kind.__mro__)
+    return next((ours[root] for root in roots if root in ours), None)
 
 
 def _check_dtype(dtype, name):
@@ -203,21 +205,20 @@ def _torch_stream(device):
     return _torch_stream_function()(device)
 
 
-def _torch(tensor, name):
+def _torch(value, name):
+    tensor = frameworks.readable(value, name)
     dtype = _torch_dtypes().get(tensor.dtype)
     if dtype is None:
         raise TypeError(f"{name} has dtype {tensor.dtype}; supported are {SUPPORTED}")
-    if tensor.requires_grad:
-        raise TypeError(f"{name} is a tensor that requires grad, which these functions do not record; pass .detach()")
     if tensor.is_conj() or tensor.is_neg():
-        tensor = tensor.resolve_conj().resolve_neg()
+        value = tensor = tensor.resolve_conj().resolve_neg()
     if tensor.is_cuda:
         shape, strides = tuple(tensor.shape), tensor.stride()
-        return Operand(name, "torch", tensor, dtype, shape, strides, tensor.data_ptr(), tensor.get_device())
+        return Operand(name, "torch", value, dtype, shape, strides, tensor.data_ptr(), tensor.get_device())
     if tensor.device.type != "cpu":
         raise TypeError(f"{name} is on device {tensor.device}; use one on the CPU or a CUDA device")
-    host = _host(tensor.numpy(), name, "numpy")
-    host.library, host.array = "torch", tensor
+    host = _host((tensor.detach() if tensor.requires_grad else tensor).numpy(), name, "numpy")
+    host.library, host.array = "torch", value
     return host
 
 
@@ -246,6 +247,7 @@ def producer_stream(x):
 
 
 def _jax(array, name):
+    frameworks.jax_array(array, name)
     _check_dtype(array.dtype, name)
     devices = list(array.devices())
     if len(devices) != 1:
@@ -336,6 +338,7 @@ def _empty_host(shape, dtype, like, order, name):
         import torch
 
         array = torch.from_numpy(memory)
+        frameworks.concrete(array, name)
     elif library == "numba":
         array = type(like.array)(memory)
     found = _host(memory, name, "numpy")
@@ -390,7 +393,7 @@ def _empty_torch(shape, dtype, strides, like, device, stream):
     else:
         with torch.cuda.stream(torch.cuda.ExternalStream(stream, device=where)):
             array = torch.empty_strided(shape, strides, dtype=kind, device=where)
-    return array, array.data_ptr(), None
+    return array, frameworks.concrete(array, "the result"), None
 
 
 def _empty_cupy(shape, dtype, strides, like, device, stream):

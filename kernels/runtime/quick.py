@@ -252,6 +252,11 @@ class Quick(NamedTuple):
             "detours": engines.detours, "beyond": _LEFT,
             "check": never, "others": never, "checks": (), "tensors": len(self.tensors),
         }  # fmt: skip
+        if self.tensors:
+            import torch
+
+            # So that autograd does not use the values of before.
+            facts |= {"forward": torch.autograd.forward_ad, "written": torch._C._increment_version}
         facts |= {f"{name}_default": value for name, value in self.defaults.items()}
         facts |= {f"{name}_instead": value for name, value in self.instead.items()}
         for each in self.looks:
@@ -270,14 +275,24 @@ class Quick(NamedTuple):
         conditions += [each.condition for each in self.looks if each.condition]
         if self.tensors:
             tensors = ", ".join(self.tensors)
+            conditions.append("forward._current_level < 0")  # no dual tensors, whose tangents would be lost
             conditions.append(f"(check({tensors}) or others({tensors}))")
-        words = [word for each in self.looks for word in each.words]
+        names = [*self.inputs, *self.outs]
+        words, owners = zip(
+            *[(w, name) for name, x in zip(names, self.looks, strict=True) for w in x.words], strict=True
+        )
+        written = "".join(f"{y}, " for y in self.outs if y in self.tensors)
+        numbered = [f"w{k}" for k in range(len(words))]
         wrong = []
         for low in sorted({low for _, low in self.aligned} - {0}):
             wrong.append(f"({' | '.join(f'w{k}' for k, least in self.aligned if least == low)}) & {low}")
+        if self.tensors:
+            wrong.append(
+                f"not ({' and '.join(word for word, of in zip(numbered, owners, strict=True) if of in self.tensors)})"
+            )
         for k, j, below, above, same in self.apart:
             wrong.append((f"w{k} != w{j} and " if same else "") + f"{below} < w{k} - w{j} < {above}")
-        given = ", ".join(f"w{k}" for k in range(len(words)))
+        given = ", ".join(numbered)
         return "\n".join([
             f"def {self.name}({parameters}, /, *, out=None, where=True, stream=None):",
             *(f"    if {x} is None: {x} = {x}_instead" for x in self.instead),
@@ -298,6 +313,7 @@ class Quick(NamedTuple):
             "                status = launch.run(s, row[1], 0)[0]",
             "                rows.append(row)",
             f"                if status is not success: launch.elsewhere(status, s, {given})",
+            *([f"                written(({written}))"] if written else []),
             f"                return {outs}",
             "    except beyond: pass",
             f"    {otherwise}",
