@@ -25,16 +25,16 @@ NUMBERS = {bool, int, float, complex, *(dtype.type for dtype in arrays.DTYPES)}
 def describe(arguments):
     """A key of the arguments' types, dtypes and layouts, or None where one is no number nor an array on a device."""
     found = []
-    for x in arguments:
-        describer = _DESCRIBERS.get(type(x)) or _learn(type(x))
-        if describer is None:
-            return None
-        found.append(describer(x))
-    return tuple(found)
+    try:
+        for x in arguments:
+            found.append((_DESCRIBERS.get(type(x)) or _learn(type(x)))(x))
+    except Exception:  # an array that has no such layout, or is none: the full look says which
+        return None
+    return None if None in found else tuple(found)
 
 
 def _describe_torch(x):
-    return x.dtype, x.shape, x.stride(), x.get_device()
+    return (x.dtype, x.shape, x.stride(), x.get_device()) if x.is_cuda else None
 
 
 def _describe_cupy(x):
@@ -45,21 +45,25 @@ def _describe_numba(x):
     return x.dtype, x.shape, x.strides, x.gpu_data.context.device.id, True
 
 
-_DESCRIBERS = dict.fromkeys(NUMBERS, type)
+def _undescribed(x):
+    return None
+
+
+_DESCRIBERS = dict.fromkeys(NUMBERS, type) | {np.ndarray: _undescribed}
 
 
 def _learn(kind):
     """Find out how a type that is new here is described; a library's types are met after its import."""
     library = arrays.library_of(kind)
     module = sys.modules.get(library)
-    describer = None
-    if library == "torch" and issubclass(kind, module.Tensor):
+    describer = _undescribed
+    if library == "torch" and kind in (module.Tensor, module.nn.Parameter):
         describer = _describe_torch
     elif library == "cupy" and kind is getattr(module, "ndarray", None):
         describer = _describe_cupy
     elif library == "numba" and kind.__name__ == "DeviceNDArray":
         describer = _describe_numba
-    if describer:
+    if describer is not _undescribed:
         _DESCRIBERS[kind] = describer
     return describer
 
