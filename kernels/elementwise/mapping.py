@@ -28,11 +28,12 @@ from ..runtime.arrays import (
     folds,
     operand,
     placement,
+    producer_stream,
     result,
     span,
     stream_handle,
 )
-from ..runtime.engines import EngineError, engine
+from ..runtime.engines import EngineError, engine, recorder
 from .layout import Layout, launch, words
 
 
@@ -112,23 +113,48 @@ def examine(mapping, inputs, out=None, where=True, casting="same_kind", dtype=No
 
 def compute(call):
     """What the function of a `Call` returns to its user."""
-    mapping, mask, loop, shape = call.mapping, call.mask, call.loop, call.shape
+    recording = recorder()
+    stream = call.stream
+    if recording is not None:
+        _check_recorded(call)
+        stream = call.like and call.like.device is not None and producer_stream(call.like)  # memory is made beside it
     ys = [
-        empty(shape, d, call.like, call.device, call.stream, call.order) if y is None else y
-        for y, d in zip(call.outs, loop.outs, strict=True)
+        empty(call.shape, d, call.like, call.device, stream, call.order) if y is None else y
+        for y, d in zip(call.outs, call.loop.outs, strict=True)
     ]
+    if recording is not None and call.engine != "cuda":
+        recording.defer(functools.partial(_write, call, ys))
+    else:
+        _write(call, ys)
+    if recording is not None:
+        recording.keep(*(y.array for y in ys))
+        returned = [y.array for y in ys]
+    else:
+        returned = [result(y) if asked is None else asked.array for y, asked in zip(ys, call.outs, strict=True)]
+    return returned[0] if call.mapping.nout == 1 else tuple(returned)
+
+
+def _check_recorded(call):
+    if call.engine == "cuda":
+        for x in (*call.xs, *([call.mask] if call.mask else ()), *(y for y in call.outs if y is not None)):
+            if x.device is None and (x.shape or call.device is None):
+                raise ValueError(f"{x.name} is in host memory; a graph records work on device memory")
+    if None in call.outs and call.like is not None and call.like.library == "jax":
+        raise ValueError("out must be given in a recording, where it cannot be a JAX array")
+
+
+def _write(call, ys):
+    mask = call.mask
     if mask is not None and mask.device is None and not mask.shape:
         mask = None if _host_values(mask) else _NOTHING
-    if 0 not in shape and mask is not _NOTHING:
+    if 0 not in call.shape and mask is not _NOTHING:
         if call.engine == "reference":
-            _by_reference(mapping, call.xs, mask, ys, loop)
+            _by_reference(call.mapping, call.xs, mask, ys, call.loop)
         else:
-            _by_kernel(mapping, call.xs, mask, ys, loop, shape, call.device, call.stream or 0)
+            _by_kernel(call.mapping, call.xs, mask, ys, call.loop, call.shape, call.device, call.stream or 0)
     for y in call.outs:
         if y is not None and y.library == "torch":
             frameworks.written(y.array)
-    returned = [result(y) if asked is None else asked.array for y, asked in zip(ys, call.outs, strict=True)]
-    return returned[0] if mapping.nout == 1 else tuple(returned)
 
 
 #: In place of a mask: no element is chosen.

@@ -2,5 +2,6 @@
 
 from .arrays import DeviceMismatchError
 from .engines import EngineError, ReferenceWarning, engine, gpu_problem, use
+from .graphs import graph
 
-__all__ = ["DeviceMismatchError", "EngineError", "ReferenceWarning", "engine", "gpu_problem", "use"]
+__all__ = ["DeviceMismatchError", "EngineError", "ReferenceWarning", "engine", "gpu_problem", "graph", "use"]

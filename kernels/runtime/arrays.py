@@ -19,6 +19,7 @@ from numba import cuda
 
 from ..device.instructions import SIMULATED
 from . import frameworks
+from .engines import recorder
 from .memory import Buffer, check, current_device, follow
 
 #: What kernels compute with.
@@ -496,6 +497,8 @@ def placement(operands, stream):
                 f"{other.name} is on device {other.device}, {first.name} on device {first.device}; "
                 "all arrays of a call must be on one device"
             )
+    if (recording := recorder()) is not None:
+        return first.device, recording.take(on_device, stream), first
     producers = {x.library if x.stream is None else x.stream: x for x in on_device}
     streams = [producer_stream(x) for x in producers.values()]
     if stream is None:
@@ -506,7 +509,7 @@ def placement(operands, stream):
 
 
 def stream_handle(stream):
-    """The raw handle of a stream of Numba, cuda.core, CuPy or PyTorch, of an integer, or None for None.
+    """The raw handle of a stream of Numba, cuda.core, CuPy or PyTorch, or of an integer; None for None.
 
     Raises
     ------
@@ -515,6 +518,8 @@ def stream_handle(stream):
     """
     if stream is None or (isinstance(stream, int) and not isinstance(stream, bool)):
         return stream
+    if not hasattr(stream, "__cuda_stream__") and hasattr(getattr(stream, "stream", None), "__cuda_stream__"):
+        stream = stream.stream  # cuda.core's GraphBuilder
     if hasattr(stream, "__cuda_stream__"):
         protocol = stream.__cuda_stream__
         return int((protocol() if callable(protocol) else protocol)[1])

@@ -5,6 +5,7 @@ Nothing here is asked before the first call: importing touches no driver.
 
 import os
 import sys
+import threading
 import warnings
 
 from numba import cuda
@@ -25,6 +26,22 @@ class ReferenceWarning(UserWarning):
 
 #: Why calls that were made before must not go the quick way again: another engine, or a graph that records them.
 detours = set()
+
+_thread = threading.local()
+
+
+def recorder():
+    """The `kernels.runtime.graph` that this thread records, or None."""
+    return getattr(_thread, "graph", None) if detours else None
+
+
+def record(graph):
+    """Have this thread's calls recorded by `graph` from now on; None ends it."""
+    detours.discard(recorder())
+    _thread.graph = graph
+    if graph is not None:
+        detours.add(graph)
+
 
 #: The name given to `use`; None where the environment decides.
 chosen = None

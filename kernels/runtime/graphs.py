@@ -5,43 +5,40 @@ A launch costs the host 5 us and the device 1 to 2 between kernels; of a graph, 
 Source: CUDA C++ Programming Guide, "CUDA Graphs"
 """
 
-import threading
-
 from cuda.bindings import driver
+from numba import cuda
 
 from . import engines
-from .memory import check, current_device
-
-_thread = threading.local()
-
-
-def recorder():
-    """The graph that this thread records, or None."""
-    return getattr(_thread, "graph", None) if engines.detours else None
+from .arrays import producer, stream_handle
+from .memory import active, check, current_device
 
 
 class graph:
     """Record the calls of this thread inside a ``with`` block, to be launched as one, many times.
 
+    ``g.replay(stream=None)`` computes what was recorded, in the order of `stream`.
+
     Attributes
     ----------
-    stream : Numba stream
-        That a recording works on, for launches of your own: ``kernel[grid, block, g.stream](x)``.
+    stream : Numba stream or None
+        That the recording works on, for launches of your own: ``kernel[grid, block, g.stream](x)``. None where there is
+        no GPU.
 
     Raises
     ------
     ValueError
-        Inside the block: for arrays in host memory on a GPU, for results that would be JAX arrays, which nothing may
-        write to again, and for a ``stream=``, since a recording has its own.
+        Inside the block: for arrays in host memory where there is a GPU, for results that would be JAX arrays, which
+        cannot be written again, and for a `stream`, since the recording has its own.
     RuntimeError
-        For a block within a block.
+        For a block within a block, and for a replay of what was not recorded to its end.
 
     Notes
     -----
-    Nothing is computed while recording: results hold what their memory held, until the first replay. A replay reads
-    and writes the same memory as was recorded, and the graph keeps all arrays and temporary memory of its calls alive.
+    Nothing is computed while recording. Each replay reads and writes the memory that the calls were given; results
+    that they made are theirs, and hold nothing before the first replay. The graph keeps all arrays and temporary memory
+    of its calls alive. Numbers are those of the recording.
 
-    What computes a replay on a GPU is a CUDA graph. In the simulator and with the references the calls are repeated.
+    On a GPU this is a CUDA graph. In the simulator, and with the references, the calls are repeated.
 
     Examples
     --------
@@ -59,64 +56,67 @@ class graph:
 
     def __init__(self):
         self.stream = self._current = self._executable = self._event = None
-        self._calls, self._kept, self._device = [], [], None
+        self._calls, self._kept, self._device, self._recorded = [], [], None, False
 
     def __enter__(self):
-        if getattr(_thread, "graph", None) is not None:
+        if engines.recorder() is not None:
             raise RuntimeError("graph: this thread is recording another one")
-        if self._executable or self._calls:
+        if self._recorded:
             raise RuntimeError("graph: this one has been recorded; make another")
         if engines.engine() == "cuda":
             self._begin()
-        _thread.graph = self
-        engines.detours.add(self)
+        engines.record(self)
         return self
 
     def __exit__(self, kind, error, traceback):
-        _thread.graph = None
-        engines.detours.discard(self)
+        engines.record(None)
         if self.stream is not None:
             self._end(kind is None)
+        self._recorded = kind is None
 
     def _begin(self):
-        from numba import cuda
-
         cuda.current_context()
         self._device = current_device()
         handle = check(driver.cuStreamCreate(driver.CUstream_flags.CU_STREAM_NON_BLOCKING), "creating a stream")
         self.stream = cuda.external_stream(int(handle))
-        # Relaxed: calls that allocate do so beside the recording.
+        # Relaxed: memory is allocated beside the recording.
         mode = driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_RELAXED
         check(driver.cuStreamBeginCapture(handle, mode), "recording a graph")
 
     def _end(self, whole):
         handle = int(self.stream.handle)
-        status, recorded = driver.cuStreamEndCapture(handle)
-        driver.cuStreamDestroy(handle)
-        if whole:
-            check((status,), "recording a graph")
-            self._executable = check(driver.cuGraphInstantiate(recorded, 0), "making a graph")
-            untimed = driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
-            self._event = check(driver.cuEventCreate(untimed), "creating an event")
-        if status is driver.CUresult.CUDA_SUCCESS:
-            driver.cuGraphDestroy(recorded)
+        with active(self._device):
+            status, recorded = driver.cuStreamEndCapture(handle)
+            driver.cuStreamDestroy(handle)
+            if whole:
+                check((status,), "recording a graph")
+                self._executable = check(driver.cuGraphInstantiate(recorded, 0), "making a graph")
+                untimed = driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
+                self._event = check(driver.cuEventCreate(untimed), "creating an event")
+            if status is driver.CUresult.CUDA_SUCCESS:
+                driver.cuGraphDestroy(recorded)
+
+    def take(self, arrays, stream):
+        """The raw stream for a call over device `arrays`, which are kept; ValueError where it cannot be recorded."""
+        handle = int(self.stream.handle)
+        if stream not in (None, handle):
+            raise ValueError("stream must be left out in a recording, which has a stream of its own")
+        if arrays[0].device != self._device:
+            raise ValueError(
+                f"{arrays[0].name} is on device {arrays[0].device}, the graph records on device {self._device}; "
+                "make that device the current one before the recording"
+            )
+        self._current = self._current or producer(arrays[0])
+        self.keep(*(x.array for x in arrays))
+        return handle
 
     def keep(self, *things):
         """Have things live as long as the graph."""
         self._kept += things
 
-    def follow(self, current):
-        """Where no stream is named, replay in the order of the stream that ``current()`` answers with."""
-        self._current = self._current or current
-
     def defer(self, call):
-        """Record what is to be called by each replay, where there is no GPU."""
+        """Have `call` called by each replay, where there is no GPU."""
         self._calls.append(call)
-
-    @property
-    def handle(self):
-        """Raw handle of the stream that is recorded; None where there is no GPU."""
-        return None if self.stream is None else int(self.stream.handle)
 
     def replay(self, stream=None):
         """Compute what was recorded.
@@ -125,17 +125,9 @@ class graph:
         ----------
         stream : stream or int, optional
             Else the current stream of the library that the first recorded call's arrays came from.
-
-        Raises
-        ------
-        RuntimeError
-            Before the end of the recording, or after one that failed.
         """
-        from .arrays import stream_handle
-        from .memory import active
-
-        if self in engines.detours or (self.stream is not None and self._executable is None):
-            raise RuntimeError("graph: there is nothing to replay until its `with` block has ended without an error")
+        if not self._recorded:
+            raise RuntimeError("graph: nothing was recorded that can be replayed")
         for call in self._calls:
             call()
         if self._executable is not None:
@@ -148,7 +140,8 @@ class graph:
 
     def __del__(self):
         if self._executable is not None:
-            # Temporary memory is freed in the order of the legacy stream, which must come after the last replay.
-            driver.cuStreamWaitEvent(0, self._event, 0)
-            driver.cuEventDestroy(self._event)
-            driver.cuGraphExecDestroy(self._executable)
+            with active(self._device):
+                # What is freed now is freed in the order of the legacy stream, which must come after the last replay.
+                driver.cuStreamWaitEvent(0, self._event, 0)
+                driver.cuEventDestroy(self._event)
+                driver.cuGraphExecDestroy(self._executable)

@@ -13,6 +13,8 @@ import sys
 from cuda.bindings import driver
 from numba import cuda
 
+from .engines import recorder
+
 
 class DeviceError(RuntimeError):
     """The CUDA driver refused a request."""
@@ -75,6 +77,10 @@ class Buffer:
     __slots__ = ("_device", "_event", "_stream", "handle", "nbytes", "pointer")
 
     def __init__(self, nbytes, device, stream, name):
+        recording = recorder()
+        if recording is not None:
+            recording.keep(self)
+            stream = 0  # beside the recording, whose own memory would live for one replay
         self.nbytes, self.pointer, self._device, self._stream, self._event = nbytes, 0, device, stream, None
         if nbytes:
             with active(device):
@@ -82,6 +88,8 @@ class Buffer:
             if status is not driver.CUresult.CUDA_SUCCESS:
                 check((status,), f"allocating {nbytes} bytes for {name}")
             self.pointer = int(self.handle)
+            if recording is not None:
+                check(driver.cuStreamSynchronize(stream), f"allocating {nbytes} bytes for {name}")
 
     def settle(self):
         """Remember the work that the stream has been given so far."""
@@ -123,11 +131,19 @@ def download(pointer, array, device, stream, name):
             check(driver.cuStreamSynchronize(stream), f"computing {name}")
 
 
+_NOT_CAPTURING = driver.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_NONE
+
+
 def follow(stream, producer, device):
-    """Make `stream` wait for what `producer` has been given so far."""
+    """Make `stream` wait for what `producer` has been given so far.
+
+    A stream that is being captured waits for nothing outside of its graph: that is up to who replays it.
+    """
     if stream == producer:
         return
     with active(device):
+        if stream > 2 and check(driver.cuStreamIsCapturing(stream), "asking a stream") is not _NOT_CAPTURING:
+            return
         event = check(driver.cuEventCreate(_UNTIMED), "creating an event")
         check(driver.cuEventRecord(event, producer), "recording an event")
         check(driver.cuStreamWaitEvent(stream, event, 0), "waiting for an event")
