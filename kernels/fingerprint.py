@@ -40,13 +40,18 @@ def version(name):
         return None
 
 
+def sources(*places):
+    """Python files: these, and those below folders of these."""
+    return [path for place in places for path in (sorted(place.rglob("*.py")) if place.is_dir() else [place])]
+
+
 def files(*places):
-    """What changes when a Python file does: one of these, or one below a folder of these."""
+    """What changes when one of the `sources` does."""
     found = hashlib.sha256()
-    for place in places:
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            found.update(f"{path.relative_to(place.parent)}\0".encode())
-            found.update(path.read_bytes())
+    for path in sources(*places):
+        data = path.read_bytes()
+        found.update(f"{path.parent.name}/{path.name} {len(data)}\0".encode())
+        found.update(data)
     return found.hexdigest()
 
 
@@ -192,8 +197,10 @@ class Fingerprint:
     def module(self, module, used):
         """Describe a module: its name, and what these names are in it."""
         self.text(module.__name__)
-        if module.__name__.split(".")[0] in self.KNOWN or self.is_own(module, module.__name__, ""):
+        known = module.__name__.split(".")[0] in self.KNOWN or self.is_own(module, module.__name__, "")
+        if known or (module, frozenset(used)) in self._seen:  # two modules may have one another
             return
+        self._seen[module, frozenset(used)] = None
         for name in sorted(used):
             if hasattr(module, name):
                 self.text(name)

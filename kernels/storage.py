@@ -18,7 +18,6 @@ import json
 import os
 import tempfile
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 from numba import config
@@ -147,7 +146,7 @@ def alone(folder, name):
 
 def _make_room(folder, size, limit):
     """Drop the entries that were used least recently, until another of `size` bytes fits."""
-    found = sorted((file.stat.st_mtime, file.stat.st_size, file.path) for file in _files(folder))
+    found = sorted((stat.st_mtime, stat.st_size, path) for path, stat in _files(folder))
     total = size + sum(each[1] for each in found)
     for _, freed, path in found:
         if total <= limit:
@@ -157,14 +156,8 @@ def _make_room(folder, size, limit):
         total -= freed
 
 
-@dataclass(frozen=True)
-class _File:
-    path: str
-    stat: os.stat_result
-
-
 def _files(folder):
-    """What lies in a folder of entries: they, and what processes left there that were ended while they wrote."""
+    """Path and status of what lies in a folder: entries, locks, and what was left by processes that were ended."""
     try:
         entries = list(os.scandir(folder)) if folder else []
     except OSError:
@@ -172,21 +165,21 @@ def _files(folder):
     for entry in entries:
         with contextlib.suppress(OSError):  # another process dropped it
             if entry.is_file(follow_symlinks=False):
-                yield _File(entry.path, entry.stat(follow_symlinks=False))
+                yield entry.path, entry.stat(follow_symlinks=False)
 
 
 def usage(folder):
     """Number of entries in a folder, and bytes of all that lies there."""
     files = list(_files(folder))
-    return sum(file.path.endswith(_SUFFIX) for file in files), sum(file.stat.st_size for file in files)
+    return sum(path.endswith(_SUFFIX) for path, _ in files), sum(stat.st_size for _, stat in files)
 
 
 def clear(folder):
     """Remove what lies in a folder; the number of entries removed, and their bytes with all else."""
     entries = freed = 0
-    for file in _files(folder):
+    for path, stat in _files(folder):
         with contextlib.suppress(OSError):
-            os.unlink(file.path)
-            entries += file.path.endswith(_SUFFIX)
-            freed += file.stat.st_size
+            os.unlink(path)
+            entries += path.endswith(_SUFFIX)
+            freed += stat.st_size
     return entries, freed

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from numba import config, types
 
 from .. import storage
-from ..fingerprint import Fingerprint, NotKept, files, is_found, version
+from ..fingerprint import Fingerprint, NotKept, files, is_found, sources, version
 
 _PACKAGE = __package__.split(".")[0]
 _IMPORTED = time.time()
@@ -135,7 +135,7 @@ def key(kernel, signature, cc):
             found.type(native)
         found.options(kernel.targetoptions)
         found.function(kernel.py_func)
-    except NotKept:
+    except (NotKept, RecursionError):  # a list may hold itself
         return None
     return found.digest()
 
@@ -151,7 +151,7 @@ def environment():
     """
     root = Path(__file__).parents[1]
     places = sorted(p for p in root.iterdir() if p.name not in _OF_THE_HOST and (p.is_dir() or p.suffix == ".py"))
-    if any(path.stat().st_mtime > _IMPORTED for place in places for path in (place, *place.rglob("*.py"))):
+    if any(path.stat().st_mtime > _IMPORTED for path in sources(*places)):
         raise NotKept(root)
     packages = ("numba", "numba_cuda", "llvmlite", "numpy", "scipy")
     versions = [f"{name} {getattr(sys.modules.get(name), '__version__', None)}" for name in packages]

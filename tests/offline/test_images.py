@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -208,6 +209,18 @@ def test_methods_of_others_are_part_of_the_key():
     assert key(SCALE, factor=2) is not None
 
 
+def test_functions_of_modules_are_part_of_the_key_though_these_have_one_another():
+    def with_constant(c):
+        one, two = ModuleType("one"), ModuleType("two")
+        one.two, two.one = two, one
+        exec(f"def scale(v):\n    return v * {c}\n", vars(two))
+        two.scale = cuda.jit(device=True)(two.scale)
+        return key("def kernel(x):\n    x[0] = one.two.scale(one.two.one.two.scale(x[0]))\n", one=one)
+
+    assert with_constant(2) == with_constant(2) is not None
+    assert with_constant(2) != with_constant(3)
+
+
 def test_public_functions_are_known_by_name():
     source = """
         def kernel(x):
@@ -222,6 +235,13 @@ def test_public_functions_are_known_by_name():
 )
 def test_kernel_that_names_what_cannot_be_compared_has_no_key(value):
     assert key(SCALE, factor=value) is None
+
+
+def test_kernel_that_names_a_list_within_itself_has_no_key():
+    factor = [2]
+    assert key(SCALE, factor=factor) is not None
+    factor.append(factor)
+    assert key(SCALE, factor=factor) is None
 
 
 def test_every_kernel_of_this_package_has_a_key():
