@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -366,6 +366,18 @@ def test_kernels_that_numba_must_launch_have_no_image(folder, monkeypatch):
     monkeypatch.setattr(images.config, "CUDA_ENABLE_NRT", True, raising=False)
     assert images.image(made(SCALE, factor=2), (VECTOR,), CC) is None
     assert entries(folder) == []
+
+
+def test_kernel_that_numba_has_compiled_is_not_compiled_again(monkeypatch):
+    kernel = made(SCALE, factor=2)
+    with images.current_device(CC):
+        library, entry = images.lowered(kernel.py_func, (VECTOR,), CC, kernel.targetoptions)
+    kernel.overloads[(VECTOR,)] = SimpleNamespace(_codelibrary=library, entry_name=entry.name, entry_point=None)
+    kernel._can_compile = False
+    monkeypatch.delattr(images, "lowered")
+    image = images.image(kernel, (VECTOR,), CC)
+    assert image.entry == entry.name
+    assert image.cubin == library.get_cubin((*CC, "")).code
 
 
 def test_kernel_that_asks_for_its_launch_configuration_has_no_image(folder):
