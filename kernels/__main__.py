@@ -1,4 +1,4 @@
-"""``python -m kernels info | check | run | bench | accuracy | simulation``."""
+"""``python -m kernels info | check | run | bench | accuracy | simulation | cache``."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ from .command import machine
 def _parser():
     parser = argparse.ArgumentParser(prog="python -m kernels", description="CUDA kernels paired with NumPy references.")
     commands = parser.add_subparsers(
-        dest="command", required=True, metavar="{info,check,run,bench,accuracy,simulation}"
+        dest="command", required=True, metavar="{info,check,run,bench,accuracy,simulation,cache}"
     )
 
     info = commands.add_parser("info", help="can this machine compute on a GPU, and if not, why not")
@@ -55,7 +55,11 @@ def _parser():
     simulation.add_argument("--small", action="store_true", help="leave out the sizes of real use")
     simulation.set_defaults(main=_simulation)
 
-    for command in (check, run, simulation):
+    cache = commands.add_parser("cache", help="show or clear the compiled kernels kept on disk")
+    cache.add_argument("action", nargs="?", choices=("show", "clear"), default="show", help="default: show")
+    cache.set_defaults(main=_cache)
+
+    for command in (check, run, simulation, cache):
         command.add_argument("--json", action="store_true", help="print JSON instead of tables")
     for command in (check, run, accuracy):
         command.add_argument(
@@ -147,6 +151,20 @@ def _simulation(options):
     found = simulation.measure(large=not options.small)
     print(json.dumps(found, indent=2)) if options.json else simulation.show(found)
     return 0
+
+
+def _cache(options):
+    from .command import cache
+
+    cleared = options.action == "clear"
+    found = cache.clear() if cleared else cache.collect()
+    if options.json:
+        print(json.dumps(found, indent=2))
+    elif cleared:
+        cache.show_cleared(found)
+    else:
+        cache.show(found)
+    return 1 if cleared and any(each["entries"] for each in found["left"].values()) else 0
 
 
 def _table(markdown, what, folder):

@@ -30,16 +30,15 @@ import struct
 import subprocess
 import tempfile
 from collections import Counter
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 from weakref import WeakKeyDictionary
 
 from numba import config, cuda
 
 from .pairing import REGISTRY
+from .runtime import images
 
 __all__ = ["Report", "compile", "histograms"]
 
@@ -316,51 +315,19 @@ def _lower(kernel, arguments, cc):
     with global_compiler_lock:
         lowered = _LOWERED.setdefault(kernel, {})
         if arguments not in lowered:
-            with _current_device(cc):
+            with images.current_device(cc):
                 lowered[arguments] = _lower_for(kernel, arguments, cc)
         return lowered[arguments]
 
 
-@contextmanager
-def _current_device(cc):
-    """Let Numba compile device functions, which it does "for the current device" even where there is none.
-
-    Numba compiles under its global lock only: while we hold it, no other thread meets the stand-in.
-    """
-    from numba.cuda import dispatcher
-
-    real = dispatcher.get_current_device
-    dispatcher.get_current_device = lambda: SimpleNamespace(compute_capability=cc)
-    try:
-        yield
-    finally:
-        dispatcher.get_current_device = real
-
-
 def _lower_for(kernel, arguments, cc):
-    from numba.cuda import compiler
-    from numba.cuda.cudadrv import nvvm
     from numba.cuda.cudadrv.libs import get_cudalib
 
     options = _options(kernel)
     function = getattr(kernel, "py_func", kernel)
-    result = compiler.compile_cuda(
-        function,
-        cuda.types.void,
-        arguments,
-        cc=cc,
-        fastmath=options["fastmath"],
-        forceinline=options["forceinline"],
-        nvvm_options=_nvvm_options(options),
-        max_registers=options.get("max_registers"),
-        lto=options["lto"],
-    )
-    library = result.library
+    library, entry = images.lowered(function, arguments, cc, options | {"lineinfo": False})
     if options["link"] or library._linking_files:
         raise ValueError(f"kernel: {function.__name__} links files of its own, which are not compiled here")
-    entry = library.get_function(result.fndesc.llvm_func_name)
-    compiler.kernel_fixup(entry, False)
-    nvvm.set_launch_bounds(entry, options["launch_bounds"])
     # Numba's own name is two hundred characters with a counter of compilations among them; without it, two
     # compilations of one kernel give the same bytes.
     name = re.sub(r"\W", "_", function.__name__).removesuffix("_kernel") + "_kernel"
@@ -372,14 +339,10 @@ def _lower_for(kernel, arguments, cc):
 # ------------------------------------------------------------------------------- LLVM to machine code
 
 
-def _nvvm_options(options):
-    return {"fastmath": options["fastmath"], "opt": 3 if options["opt"] else 0}
-
-
 def _nvvm(modules, options, suffix, lto):
     from numba.cuda.cudadrv import nvvm
 
-    chosen = _nvvm_options(options) | {"arch": f"compute_{suffix}"}
+    chosen = images.nvvm_options(options) | {"arch": f"compute_{suffix}"}
     if lto:
         chosen["gen-lto"] = None
     return nvvm.compile_ir(modules, **chosen)

@@ -1,1 +1,1 @@
-"""The command line: ``python -m kernels info | check | run | bench``, one module for each."""
+"""The command line: ``python -m kernels info | check | run | bench | cache``, one module for each."""

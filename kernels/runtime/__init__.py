@@ -3,5 +3,15 @@
 from .arrays import DeviceMismatchError
 from .engines import EngineError, ReferenceWarning, engine, gpu_problem, use
 from .graphs import graph
+from .launcher import launcher
 
-__all__ = ["DeviceMismatchError", "EngineError", "ReferenceWarning", "engine", "gpu_problem", "graph", "use"]
+__all__ = [
+    "DeviceMismatchError",
+    "EngineError",
+    "ReferenceWarning",
+    "engine",
+    "gpu_problem",
+    "graph",
+    "launcher",
+    "use",
+]

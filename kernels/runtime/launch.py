@@ -16,6 +16,7 @@ import numpy as np
 from cuda.bindings import driver
 from numba import cuda, types
 
+from . import images
 from .memory import active, check, current_device
 
 #: What the driver answers when it has done as asked.
@@ -42,8 +43,16 @@ class Program:
 
     def __init__(self, kernel, signature):
         self._kernel, self._signature = kernel, signature
-        self._loaded = {}
-        self.runes = weakref.WeakSet()
+        self._images, self._libraries, self._loaded = {}, {}, {}
+        self._launches = weakref.WeakSet()
+
+    def image(self, device):
+        """The kernel's `Image` for a device, or None where Numba must launch it."""
+        cc = tuple(cuda.gpus[device].compute_capability)
+        with _loading:
+            if cc not in self._images:
+                self._images[cc] = images.image(self._kernel, self._signature, cc)
+            return self._images[cc]
 
     def on(self, device):
         """The kernel's function on `device`, which is current, and whether all its blocks must run at once."""
@@ -53,13 +62,17 @@ class Program:
             return self._loaded[device]
 
     def _load(self, device):
-        compiled = self._kernel.compile(self._signature)
-        compiled.bind()
-        # Numba holds the kernel of a library, which can be launched but not asked; the function of a context can.
-        kernel = driver.CUkernel(int(compiled._codelibrary.get_cufunc().kernel.handle))
+        image = self.image(device)
+        if image not in self._libraries:  # once per process, whatever contexts come and go
+            found = driver.cuLibraryLoadData(image.cubin, None, None, 0, None, None, 0)
+            self._libraries[image] = check(found, "loading a kernel")
+        kernel = check(driver.cuLibraryGetKernel(self._libraries[image], image.entry.encode()), "loading a kernel")
         function = check(driver.cuKernelGetFunction(kernel), "loading a kernel")
+        if image.carveout is not None:
+            carveout = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
+            check(driver.cuFuncSetAttribute(function, carveout, image.carveout), "setting a carveout")
         _when_reset(cuda.current_context(), functools.partial(_forget, weakref.ref(self), device))
-        return function, compiled.cooperative
+        return function, image.cooperative
 
     def follow(self, launch):
         """Have `launch` start anew when its context is gone."""

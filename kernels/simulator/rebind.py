@@ -3,19 +3,11 @@
 import functools
 import types as python_types
 
+from ..fingerprint import names_of
 from . import compat
 
 #: Modules whose functions mean in a kernel what they mean everywhere, or that an engine replaces as a whole.
 PLAIN = {"math", "numpy", "operator", "builtins", "functools", "itertools"}
-
-
-def names_of(code):
-    """Global names and attributes that a function's code uses, and those of functions inside it."""
-    found = set(code.co_names)
-    for constant in code.co_consts:
-        if isinstance(constant, python_types.CodeType):
-            found |= names_of(constant)
-    return found
 
 
 class Rebinder:

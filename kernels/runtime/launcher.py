@@ -1,0 +1,343 @@
+"""The quick launch for a kernel of one's own.
+
+The first launch with arguments of certain types and layouts goes through all that Numba asks of them; later ones go
+through code written for these (`kernels.runtime.quick`), and one driver call.
+"""
+
+import functools
+import struct
+import threading
+import weakref
+
+from numba import cuda, types
+
+from ..device.instructions import SIMULATED
+from . import engines, quick
+from .arrays import operand, producer, stream_handle
+from .frameworks import opaque
+from .launch import SUCCESS, Launch, Program, code
+from .memory import current_device, follow
+
+#: Layouts of arguments, and configurations, that are remembered; the oldest go first.
+KEPT = 256
+
+_launchers = weakref.WeakKeyDictionary()
+
+
+def launcher(kernel):
+    """A quick launch for a ``@cuda.jit`` kernel.
+
+    Parameters
+    ----------
+    kernel : dispatcher of ``@cuda.jit``
+
+    Returns
+    -------
+    launch : object
+        ``launch[grid, block, stream, shared](*args)`` does what ``kernel[grid, block, stream, shared](*args)`` does,
+        in a fraction of the host's time. `stream` and `shared` may be left out. Beside Numba's and cuda.core's
+        streams, it takes CuPy's and PyTorch's and raw handles; `shared` may be as much as the device has.
+
+    Raises
+    ------
+    TypeError
+        For what is no kernel.
+
+    Notes
+    -----
+    Arguments may be Numba's, CuPy's and PyTorch's arrays on the device, numbers of every dtype, pointers, and tuples of
+    these; a launch waits on the device, not on the host, for the streams that CuPy and PyTorch are working on. Anything
+    else (NumPy arrays, records, ``debug=True``, extensions) is launched by Numba, and so is what Numba would raise for.
+
+    Kernels in clusters, with launch bounds, and such that synchronise their grid are launched in the same way; compiled
+    kernels are kept on disk (see `kernels.runtime.images`). In the simulator this is the ordinary launch.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.runtime import launcher
+    >>> @cuda.jit
+    ... def scale(x, a):
+    ...     i = cuda.grid(1)
+    ...     if i < x.size:
+    ...         x[i] *= a
+    >>> quick_scale = launcher(scale)
+    >>> x = np.arange(4.0)
+    >>> quick_scale[1, 32](x, 2.0)  # doctest: +SKIP
+    """
+    if SIMULATED:
+        return _SimulatedLauncher(kernel)
+    from numba.cuda.dispatcher import CUDADispatcher
+
+    if not isinstance(kernel, CUDADispatcher):
+        raise TypeError(f"kernel must be a kernel of @cuda.jit, got {type(kernel).__qualname__}")
+    if kernel not in _launchers:
+        _launchers[kernel] = Launcher(kernel)
+    return _launchers[kernel]
+
+
+class _SimulatedLauncher:
+    """The ordinary launch, which a graph can record."""
+
+    def __init__(self, kernel):
+        if not hasattr(kernel, "__getitem__"):
+            raise TypeError(f"kernel must be a kernel of @cuda.jit, got {type(kernel).__qualname__}")
+        self._kernel = kernel
+
+    def __getitem__(self, configuration):
+        configured = self._kernel[configuration]
+
+        def launch(*args):
+            recording = engines.recorder()
+            if recording is None:
+                configured(*args)
+            else:
+                recording.defer(functools.partial(configured, *args))
+
+        return launch
+
+    def __call__(self, *args):
+        return self._kernel(*args)
+
+
+class Launcher:
+    """What `launcher` returns for a kernel."""
+
+    def __init__(self, kernel):
+        # The kernel has this object as its value in a weak dictionary.
+        self._kernel = weakref.ref(kernel)
+        self._configured, self._programs, self._lock = {}, {}, threading.Lock()
+
+    def __getitem__(self, configuration):
+        try:
+            return self._configured[configuration]
+        except (KeyError, TypeError):  # Numba says what is wrong with what has no hash
+            made = _Configured(self, configuration)
+        with self._lock:
+            _remember(self._configured, configuration, made)
+        return made
+
+    def __call__(self, *args):
+        """Raise what a kernel does that is called without a launch configuration."""
+        return self.kernel(*args)
+
+    @property
+    def kernel(self):
+        """The kernel that is launched."""
+        return self._kernel()
+
+    def program(self, signature):
+        """The kernel for a signature."""
+        with self._lock:
+            return self._programs.setdefault(signature, Program(self.kernel, signature))
+
+
+def _remember(known, key, value):
+    while len(known) >= KEPT:
+        del known[next(iter(known))]
+    known[key] = value
+
+
+def _configuration(kernel, parts):
+    """Numba's launch configuration, and the raw handle of its stream."""
+    if not isinstance(parts, tuple) or len(parts) < 3:
+        return kernel[parts], 0
+    grid, block, stream, *shared = parts
+    handle = stream_handle(stream) or 0
+    if not isinstance(stream, cuda.cudadrv.driver.Stream):
+        stream = cuda.external_stream(handle) if handle else 0
+    return kernel[(grid, block, stream, *shared)], handle
+
+
+class _Configured:
+    """A kernel with its launch configuration."""
+
+    def __init__(self, launcher, parts):
+        self._launcher = launcher
+        self._kernel = launcher.kernel  # lives as long as what launches it
+        self._numba, self._stream = _configuration(self._kernel, parts)
+        self._run, self._runs, self._lock = self._full, {}, threading.Lock()
+
+    @opaque
+    def __call__(self, *args):
+        self._run(*args)
+
+    def _full(self, *args):
+        """Launch after a full look at the arguments."""
+        recording = engines.recorder()
+        described = None if recording is not None else _described(args)
+        if described is None:
+            self._by_numba(args, recording)
+            return
+        described = current_device(), described
+        run = self._runs.get(described)
+        if run is None:
+            run = self._prepared(args)
+            with self._lock:
+                _remember(self._runs, described, run)
+        elif run is self._run:  # which could not, so that Numba shall
+            self._by_numba(args, None)
+            if run is not self._numba:
+                quick.renew(run, _tensors(args))
+            return
+        self._run = run if run is not self._numba else self._full
+        run(*args)
+
+    def _by_numba(self, args, recording):
+        if recording is None or recording.stream is None:
+            self._numba(*args)
+            return
+        recording.keep(*args)
+        numba = self._numba
+        self._kernel[numba.griddim, numba.blockdim, recording.stream, numba.sharedmem](*args)
+
+    def _prepared(self, args):
+        """The quick way for arguments of these types and layouts, or Numba's."""
+        options = self._kernel.targetoptions
+        if options.get("extensions") or current_device() is None:
+            return self._numba
+        signature = self._signature(args)
+        program = self._launcher.program(signature)
+        if len(signature) != len(args) or program.image(current_device()) is None:
+            return self._numba
+        try:
+            source = _Source(args, signature)
+        except _NoQuickWay:
+            return self._numba
+        numba = self._numba
+        configuration = numba.griddim, numba.blockdim, numba.sharedmem
+        launch = Launch(program, current_device(), lambda _: configuration, source.words, self._kernel.__name__)
+        run = source.function(launch, self._stream, self._full)
+        quick.renew(run, _tensors(args))
+        return run
+
+    def _signature(self, args):
+        """The types that the kernel is compiled for."""
+        from numba.cuda.cext import _dispatcher
+        from numba.cuda.dispatcher import _LAUNCH_CONFIG_KW
+
+        kernel = self._kernel
+        if kernel._can_compile and not kernel.specialized:
+            return tuple(map(kernel.typeof_pyval, args))
+        # Declared with signatures, to which Numba casts.
+        found = _dispatcher.Dispatcher._cuda_call(kernel, *args, **{_LAUNCH_CONFIG_KW: self._numba})
+        return found.argument_types
+
+
+def _described(args):
+    """As `quick.describe`, of tuples too."""
+    flat = []
+    for x in args:
+        if isinstance(x, tuple):
+            inner = _described(x)
+            if inner is None:
+                return None
+            flat.append((type(x), inner))
+        else:
+            inner = quick.describe((x,))
+            if inner is None:
+                return None
+            flat += inner
+    return tuple(flat)
+
+
+def _leaves(args):
+    return [leaf for x in args for leaf in (_leaves(x) if isinstance(x, tuple) else (x,))]
+
+
+def _tensors(args):
+    return [x for x in _leaves(args) if type(x) not in quick.NUMBERS and operand(x, "x").library == "torch"]
+
+
+class _NoQuickWay(Exception):
+    """An argument's type has none."""
+
+
+class _Source:
+    """The code of a quick launch for arguments of certain types and layouts."""
+
+    def __init__(self, args, signature):
+        self.words = []  # as `Launch` takes them
+        self._given, self._conditions, self._unpacked, self._tensors, self._facts = [], [], [], [], {}
+        self._producers, self._names = {}, [f"x{k}" for k in range(len(args))]
+        for name, x, native in zip(self._names, args, signature, strict=True):
+            self._argument(name, x, native)
+
+    def _argument(self, name, x, native):
+        if isinstance(native, types.BaseTuple):
+            if not isinstance(x, tuple) or len(native) != len(x):
+                raise _NoQuickWay
+            self._facts[f"{name}_kind"] = type(x)
+            inner = [f"{name}_{k}" for k in range(len(x))]
+            self._unpacked += [f"    if type({name}) is not {name}_kind or len({name}) != {len(x)}: return full(*args)"]
+            self._unpacked += [f"    {', '.join(inner)}, = {name}"] if inner else []
+            for each in zip(inner, x, native, strict=True):
+                self._argument(*each)
+        elif type(x) in quick.NUMBERS:
+            self._number(name, x, native)
+        elif isinstance(native, types.Array):
+            self._array(name, operand(x, name), type(x))
+        else:
+            raise _NoQuickWay
+
+    def _number(self, name, x, native):
+        try:
+            self.words += code(native)
+        except TypeError:
+            raise _NoQuickWay from None
+        # Numba has another kernel for each type, a Python integer's and a Python float's too.
+        self._facts[f"{name}_kind"] = type(x)
+        self._conditions.append(f"type({name}) is {name}_kind")
+        self._given += [f"{name}.real", f"{name}.imag"] if isinstance(native, types.Complex) else [name]
+
+    def _array(self, name, x, kind):
+        look = quick.look(name, kind, x)
+        if look is None or x.device is None:
+            raise _NoQuickWay
+        itemsize = x.dtype.itemsize
+        size = functools.reduce(int.__mul__, x.shape, 1)
+        # As Numba passes arrays: two owners, none here, size, size of an item, address, shape, strides.
+        self.words += [0, 0, size, itemsize, "Q", *x.shape, *(s * itemsize for s in x.strides)]
+        self._facts |= look.facts
+        self._conditions += [look.condition] if look.condition else []
+        self._given += look.words
+        if x.library == "torch":
+            self._tensors.append(name)
+        if x.library in ("torch", "cupy"):
+            self._producers[x.library] = producer(x)
+
+    def function(self, launch, stream, full):
+        """The function of the arguments that launches."""
+        names = [f"producer_{library}" for library in self._producers]
+        conditions = list(self._conditions)
+        if self._tensors:
+            tensors = ", ".join(self._tensors)
+            conditions.append(f"(check({tensors}) or others({tensors}))")
+        given = "".join(f", {word}" for word in self._given)
+        lines = [
+            "def run(*args):",
+            f"    if detours or len(args) != {len(self._names)}: return full(*args)",
+            f"    {''.join(f'{name}, ' for name in self._names)}= args" if self._names else "",
+            *self._unpacked,
+            f"    if {' and '.join(conditions) or 'True'}:",
+            "        try:",
+            *(f"            if (p := {name}()) != stream: follow(stream, p, device)" for name in names),
+            "            try: row = rows.pop()",
+            "            except IndexError: row = launch.row()",
+            f"            write(row[0], 0{given})",
+            "            status = launch.run(stream, row[1], 0)[0]",
+            "            rows.append(row)",
+            "            if status is success: return",
+            "        except beyond: pass",
+            "    full(*args)",
+        ]
+        facts = self._facts | dict(zip(names, self._producers.values(), strict=True))
+        facts |= {
+            "launch": launch, "rows": launch.rows, "write": launch.write, "success": SUCCESS, "stream": stream,
+            "full": full, "detours": engines.detours, "beyond": (struct.error, OverflowError), "follow": follow,
+            "device": current_device(),
+            "check": quick.never, "others": quick.never, "checks": (), "tensors": len(self._tensors),
+        }  # fmt: skip
+        exec(compile("\n".join(filter(None, lines)), "<quick launch>", "exec"), facts)
+        return facts["run"]
