@@ -3,7 +3,7 @@
 from .arrays import DeviceMismatchError
 from .engines import EngineError, ReferenceWarning, engine, gpu_problem, use
 from .graphs import graph
-from .launcher import launcher
+from .launchers import launcher
 
 __all__ = [
     "DeviceMismatchError",
