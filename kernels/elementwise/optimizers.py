@@ -27,11 +27,7 @@ def _adam(param, grad, exp_avg, exp_avg_sq, lr, beta1, beta2, eps, coupled, deco
     return param - lr * step, exp_avg, exp_avg_sq
 
 
-@opaque
-def sgd_step(
-    param, grad, momentum_buffer, *, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, stream=None
-):
-    """One step of stochastic gradient descent with momentum, in place and in one kernel.
+_SGD = """One step of stochastic gradient descent with momentum, in place and in one kernel.
 
     Parameters
     ----------
@@ -71,12 +67,6 @@ def sgd_step(
     >>> w
     array([0.95, 2.05])
     """
-    _step_of_sgd(_sgd, param, grad, momentum_buffer, lr, momentum, dampening, weight_decay, nesterov, stream)
-
-
-def _step_of_sgd(apply, param, grad, momentum_buffer, lr, momentum, dampening, weight_decay, nesterov, stream):
-    numbers = float(lr), float(momentum), float(dampening), float(weight_decay), bool(nesterov)
-    apply(param, grad, momentum_buffer, *numbers, out=(param, momentum_buffer), stream=stream)
 
 
 _ADAM = """
@@ -127,7 +117,39 @@ _ADAM = """
     """
 
 
-@opaque
+def _published(make, fused, numbers, outs, doc):
+    """The function that `make` makes of a fused one, with plans.
+
+    A plan is made in the same way, of a plan of the fused function: ``step.plan(like=(param, grad, ...))``.
+    """
+    step = opaque(make(fused))
+    count = fused.__wrapped__.__code__.co_argcount - len(numbers)
+
+    @opaque
+    def plan(like):
+        """A step ready to be repeated on arrays like these, in the order of the function's; see `kernels.add.plan`."""
+        if not isinstance(like, tuple | list) or len(like) != count:
+            raise TypeError(f"like must be the {count} arrays of a step, in its order")
+        given = tuple(like)
+        found = opaque(make(fused.plan(like=given + numbers, out=tuple(given[k] for k in outs))))
+        found.__doc__ = step.__doc__
+        return found
+
+    step.plan, step.__doc__ = plan, doc
+    step.__qualname__ = step.__name__
+    return step
+
+
+def _make_sgd(apply):
+    def sgd_step(
+        param, grad, momentum_buffer, *, lr, momentum=0.0, dampening=0.0, weight_decay=0.0, nesterov=False, stream=None
+    ):
+        numbers = float(lr), float(momentum), float(dampening), float(weight_decay), bool(nesterov)
+        apply(param, grad, momentum_buffer, *numbers, out=(param, momentum_buffer), stream=stream)
+
+    return sgd_step
+
+
 def _step_of_adam(apply, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, coupled, decoupled, stream):
     if step < 1:
         raise ValueError(f"step must be 1 or more, got {step}")
@@ -136,31 +158,50 @@ def _step_of_adam(apply, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps,
     apply(param, grad, exp_avg, exp_avg_sq, *numbers, out=(param, exp_avg, exp_avg_sq), stream=stream)
 
 
-@opaque
-def adam_step(
-    param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, stream=None
-):
-    """One step of Adam, in place and in one kernel."""
-    _step_of_adam(_adam, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, float(weight_decay), 0.0, stream)
+def _make_adam(apply):
+    def adam_step(
+        param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, stream=None
+    ):
+        coupled = float(weight_decay)
+        _step_of_adam(apply, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, coupled, 0.0, stream)
+
+    return adam_step
 
 
-@opaque
-def adamw_step(
-    param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, stream=None
-):
-    """One step of AdamW, which is Adam with decoupled weight decay, in place and in one kernel."""
-    _step_of_adam(_adam, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, 0.0, float(weight_decay), stream)
+def _make_adamw(apply):
+    def adamw_step(
+        param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, stream=None
+    ):
+        decoupled = float(weight_decay)
+        _step_of_adam(apply, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, 0.0, decoupled, stream)
+
+    return adamw_step
 
 
-adam_step.__doc__ += _ADAM.format(
-    name="adam_step",
-    decay="g = grad + weight_decay param",
-    printed="[0.9, 2.1]",
-    source="Kingma & Ba 2015, https://arxiv.org/abs/1412.6980",
+sgd_step = _published(_make_sgd, _sgd, (1.0, 1.0, 1.0, 1.0, True), (0, 2), _SGD)
+adam_step = _published(
+    _make_adam,
+    _adam,
+    (1.0,) * 8,
+    (0, 2, 3),
+    "One step of Adam, in place and in one kernel."
+    + _ADAM.format(
+        name="adam_step",
+        decay="g = grad + weight_decay param",
+        printed="[0.9, 2.1]",
+        source="Kingma & Ba 2015, https://arxiv.org/abs/1412.6980",
+    ),
 )
-adamw_step.__doc__ += _ADAM.format(
-    name="adamw_step",
-    decay="g = grad; param = param - lr weight_decay param",
-    printed="[0.899, 2.098]",
-    source="Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101",
+adamw_step = _published(
+    _make_adamw,
+    _adam,
+    (1.0,) * 8,
+    (0, 2, 3),
+    "One step of AdamW, which is Adam with decoupled weight decay, in place and in one kernel."
+    + _ADAM.format(
+        name="adamw_step",
+        decay="g = grad; param = param - lr weight_decay param",
+        printed="[0.899, 2.098]",
+        source="Loshchilov & Hutter 2019, https://arxiv.org/abs/1711.05101",
+    ),
 )
