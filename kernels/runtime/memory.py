@@ -67,6 +67,14 @@ def _pool(device):
     return pool
 
 
+def pool_bytes(device=0):
+    """Bytes of the pool that are in use, and that it holds."""
+    names = driver.CUmemPool_attribute
+    attributes = names.CU_MEMPOOL_ATTR_USED_MEM_CURRENT, names.CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT
+    with active(device):
+        return tuple(int(check(driver.cuMemPoolGetAttribute(_pool(device), a), "asking a pool")) for a in attributes)
+
+
 class Buffer:
     """`nbytes` of memory on `device`, usable in the order of `stream`, freed with this object.
 
