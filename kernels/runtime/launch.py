@@ -63,6 +63,12 @@ class Program:
 
     def _load(self, device):
         image = self.image(device)
+        if image is None:
+            compiled = self._kernel.compile(self._signature)
+            compiled.bind()
+            kernel = driver.CUkernel(int(compiled._codelibrary.get_cufunc().kernel.handle))
+            function = check(driver.cuKernelGetFunction(kernel), "loading a kernel")
+            return self._loaded_here(device, function), compiled.cooperative
         if image not in self._libraries:  # once per process, whatever contexts come and go
             found = driver.cuLibraryLoadData(image.cubin, None, None, 0, None, None, 0)
             self._libraries[image] = check(found, "loading a kernel")
@@ -71,17 +77,20 @@ class Program:
         if image.carveout is not None:
             carveout = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
             check(driver.cuFuncSetAttribute(function, carveout, image.carveout), "setting a carveout")
+        return self._loaded_here(device, function), image.cooperative
+
+    def _loaded_here(self, device, function):
         _when_reset(cuda.current_context(), functools.partial(_forget, weakref.ref(self), device))
-        return function, image.cooperative
+        return function
 
     def follow(self, launch):
         """Have `launch` start anew when its context is gone."""
-        self.runes.add(launch)
+        self._launches.add(launch)
 
     def forget(self, device):
         """Drop what was loaded on a device."""
         self._loaded.pop(device, None)
-        for launch in self.runes:
+        for launch in self._launches:
             launch.unload(device)
 
 

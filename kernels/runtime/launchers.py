@@ -250,6 +250,10 @@ def _tensors(args):
     return [x for x in _leaves(args) if type(x) not in quick.NUMBERS and operand(x, "x").library == "torch"]
 
 
+#: What Numba is left to raise in its own words: numbers beyond their types, and what the driver refuses.
+_NUMBAS = (struct.error, OverflowError, RuntimeError)
+
+
 class _NoQuickWay(Exception):
     """An argument's type has none."""
 
@@ -335,7 +339,7 @@ class _Source:
         facts = self._facts | dict(zip(names, self._producers.values(), strict=True))
         facts |= {
             "launch": launch, "rows": launch.rows, "write": launch.write, "success": SUCCESS, "stream": stream,
-            "full": full, "detours": engines.detours, "beyond": (struct.error, OverflowError), "follow": follow,
+            "full": full, "detours": engines.detours, "beyond": _NUMBAS, "follow": follow,
             "device": current_device(),
             "check": quick.never, "others": quick.never, "checks": (), "tensors": len(self._tensors),
         }  # fmt: skip
