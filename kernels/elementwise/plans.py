@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..runtime import quick
-from ..runtime.arrays import Operand, contiguous_strides, maker, producer, span, stream_handle
+from ..runtime.arrays import Operand, contiguous_strides, maker, operand, producer, span, stream_handle
 from ..runtime.frameworks import opaque
 from ..runtime.memory import follow
 from .layout import launch
@@ -145,12 +145,21 @@ class _Checked:
         inputs = self._complete(inputs) if self._complete else inputs
         if len(inputs) != len(self._mapping.parameters):
             raise TypeError(f"{self.text()} takes {len(self._mapping.parameters)} inputs, got {len(inputs)}")
-        call = examine(self._mapping, inputs, out, where, *self._options, stream)
+        try:
+            call = examine(self._mapping, inputs, out, where, *self._options, stream)
+        except (TypeError, ValueError):
+            self._check_inputs(inputs)  # which may have more to say
+            raise
         self._check(call)
         found = compute(call)
         if self.plan is not None and _is_quick(call):
             _renew(self.plan, call, found)
         return found
+
+    def _check_inputs(self, inputs):
+        expected = self._expected[self._masked :]
+        for x, name, each in zip(inputs, self._mapping.parameters, expected, strict=True):
+            each.check(operand(x, name))
 
     def _check(self, call):
         if (call.mask is not None) != self._masked:

@@ -370,7 +370,7 @@ def maker(like, shape, dtype, order, device):
     if like.library == "torch":
         import torch
 
-        kind, where = getattr(torch, dtype.name), like.array.device
+        kind, where = getattr(torch, dtype.name), torch.device("cuda", device)
         return functools.partial(torch.empty_strided, shape, strides, dtype=kind, device=where)
     if like.library == "cupy":
         import cupy
@@ -388,7 +388,7 @@ def maker(like, shape, dtype, order, device):
 def _empty_torch(shape, dtype, strides, like, device, stream):
     import torch
 
-    kind, where = getattr(torch, dtype.name), like.array.device
+    kind, where = getattr(torch, dtype.name), torch.device("cuda", device)
     if stream == _torch_stream(device):
         array = torch.empty_strided(shape, strides, dtype=kind, device=where)
     else:

@@ -165,50 +165,53 @@ class _Configured:
 
     def _full(self, *args):
         """Launch after a full look at the arguments."""
-        recording = engines.recorder()
-        described = None if recording is not None else _described(args)
+        if (recording := engines.recorder()) is not None:
+            self._recorded(args, recording)
+            return
+        described = _described(args)
         if described is None:
-            self._by_numba(args, recording)
+            self._numba(*args)
             return
         described = current_device(), described
         run = self._runs.get(described)
         if run is None:
-            run = self._prepared(args)
+            run = self._prepared(args, self._stream, engines.detours) or self._numba
             with self._lock:
                 _remember(self._runs, described, run)
         elif run is self._run:  # which could not, so that Numba shall
-            self._by_numba(args, None)
-            if run is not self._numba:
-                quick.renew(run, _tensors(args))
+            self._numba(*args)
+            quick.renew(run, _tensors(args))
             return
         self._run = run if run is not self._numba else self._full
         run(*args)
 
-    def _by_numba(self, args, recording):
-        if recording is None or recording.stream is None:
-            self._numba(*args)
-            return
+    def _recorded(self, args, recording):
+        """Launch on the stream of a recording."""
+        if self._stream:
+            raise ValueError("stream must be left out in a recording, which has a stream of its own")
         recording.keep(*args)
         numba = self._numba
-        self._kernel[numba.griddim, numba.blockdim, recording.stream, numba.sharedmem](*args)
+        run = self._prepared(args, int(recording.stream.handle), ())
+        if run is None:
+            run = self._kernel[numba.griddim, numba.blockdim, recording.stream, numba.sharedmem]
+        run(*args)
 
-    def _prepared(self, args):
-        """The quick way for arguments of these types and layouts, or Numba's."""
-        options = self._kernel.targetoptions
-        if options.get("extensions") or current_device() is None:
-            return self._numba
+    def _prepared(self, args, stream, detours):
+        """The quick way for arguments of these types and layouts, or None."""
+        if self._kernel.targetoptions.get("extensions") or _described(args) is None or current_device() is None:
+            return None
         signature = self._signature(args)
         program = self._launcher.program(signature)
         if len(signature) != len(args) or program.image(current_device()) is None:
-            return self._numba
+            return None
         try:
             source = _Source(args, signature)
         except _NoQuickWay:
-            return self._numba
+            return None
         numba = self._numba
         configuration = numba.griddim, numba.blockdim, numba.sharedmem
         launch = Launch(program, current_device(), lambda _: configuration, source.words, self._kernel.__name__)
-        run = source.function(launch, self._stream, self._full)
+        run = source.function(launch, stream, detours, self._full)
         quick.renew(run, _tensors(args))
         return run
 
@@ -218,7 +221,9 @@ class _Configured:
         from numba.cuda.dispatcher import _LAUNCH_CONFIG_KW
 
         kernel = self._kernel
-        if kernel._can_compile and not kernel.specialized:
+        if kernel.specialized:
+            return next(iter(kernel.overloads.values())).argument_types
+        if kernel._can_compile:
             return tuple(map(kernel.typeof_pyval, args))
         # Declared with signatures, to which Numba casts.
         found = _dispatcher.Dispatcher._cuda_call(kernel, *args, **{_LAUNCH_CONFIG_KW: self._numba})
@@ -311,7 +316,7 @@ class _Source:
         if x.library in ("torch", "cupy"):
             self._producers[x.library] = producer(x)
 
-    def function(self, launch, stream, full):
+    def function(self, launch, stream, detours, full):
         """The function of the arguments that launches."""
         names = [f"producer_{library}" for library in self._producers]
         conditions = list(self._conditions)
@@ -339,7 +344,7 @@ class _Source:
         facts = self._facts | dict(zip(names, self._producers.values(), strict=True))
         facts |= {
             "launch": launch, "rows": launch.rows, "write": launch.write, "success": SUCCESS, "stream": stream,
-            "full": full, "detours": engines.detours, "beyond": _NUMBAS, "follow": follow,
+            "full": full, "detours": detours, "beyond": _NUMBAS, "follow": follow,
             "device": current_device(),
             "check": quick.never, "others": quick.never, "checks": (), "tensors": len(self._tensors),
         }  # fmt: skip

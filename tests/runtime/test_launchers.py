@@ -127,13 +127,12 @@ def test_pythons_numbers(value):
 
 
 @pytest.mark.gpu
-def test_numbers_beyond_a_type_raise_what_numba_raises():
-    out = cuda.to_device(np.zeros(1, np.int64))
-    quick = launcher(stored)
+def test_numbers_beyond_a_type_are_numbas_affair():
+    out, quick = cuda.to_device(np.zeros(1, np.int64)), launcher(stored)
     quick[1, 1](1, out)
-    numbas = raised(stored[1, 1], 2**64, out)
-    assert numbas is not None
-    assert raised(quick[1, 1], 2**64, out) == numbas
+    for number in (2**64, -(2**63) - 1, 2**70):
+        numbas = raised(stored[1, 1], number, out), out.copy_to_host()[0]
+        assert (raised(quick[1, 1], number, out), out.copy_to_host()[0]) == numbas
 
 
 @pytest.mark.gpu
