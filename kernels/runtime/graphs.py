@@ -43,14 +43,13 @@ class graph:
     Examples
     --------
     >>> import numpy as np, kernels
-    >>> x, y = np.arange(3.0), np.empty(3)
+    >>> from numba import cuda
+    >>> x, y = cuda.to_device(np.arange(3.0)), cuda.to_device(np.zeros(3))
     >>> with kernels.runtime.graph() as g:
-    ...     kernels.square(x, out=y)
-    ...     kernels.add(y, 1.0, out=y)
-    array(...)
-    array(...)
+    ...     _ = kernels.square(x, out=y)
+    ...     _ = kernels.add(y, 1.0, out=y)
     >>> g.replay()
-    >>> y
+    >>> y.copy_to_host()
     array([1., 2., 5.])
     """
 

@@ -63,8 +63,10 @@ def launcher(kernel):
     ...     if i < x.size:
     ...         x[i] *= a
     >>> quick_scale = launcher(scale)
-    >>> x = np.arange(4.0)
-    >>> quick_scale[1, 32](x, 2.0)  # doctest: +SKIP
+    >>> x = cuda.to_device(np.arange(4.0))
+    >>> quick_scale[1, 32](x, 2.0)
+    >>> x.copy_to_host()
+    array([0., 2., 4., 6.])
     """
     if SIMULATED:
         return _SimulatedLauncher(kernel)

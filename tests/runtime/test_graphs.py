@@ -1,5 +1,6 @@
 """Graphs: calls recorded once and launched as one."""
 
+import doctest
 import gc
 import weakref
 
@@ -108,6 +109,12 @@ def test_a_users_kernel_is_recorded(arrays):
     g.replay()
     found = x.copy_to_host() if arrays.library is None else arrays.numpy(x)
     np.testing.assert_array_equal(found, 4 * draw(N))
+
+
+@pytest.mark.parametrize("documented", [graph, launcher, kernels.add.plan], ids=["graph", "launcher", "plan"])
+def test_the_examples_of_the_documentation_run(documented):
+    (example,) = doctest.DocTestFinder(recurse=False).find(documented, "documented", globs={})
+    assert doctest.DocTestRunner(verbose=False).run(example).failed == 0
 
 
 def test_a_recording_that_fails_cannot_be_replayed():
