@@ -177,11 +177,18 @@ def tensor_check(tensors):
 def renew(function, tensors):
     """Have a quick function accept tensors of the types of these too; it remembers four kinds."""
     facts = function.__globals__
-    if tensors and len(tensors) == facts["tensors"]:
+    if tensors and len(tensors) == facts["tensors"] and not _is_watched():
         older = facts["checks"][:3]
         facts["check"] = check = tensor_check(tensors)
         facts["checks"] = check, *older
         facts["others"] = lambda *found: any(each(*found) for each in older)
+
+
+def _is_watched():
+    """Whether a mode of PyTorch's looks at what is called; a check that was made under it would pass under others."""
+    import torch
+
+    return torch._C._len_torch_dispatch_stack() > 0 or torch._C._functorch.peek_interpreter_stack() is not None
 
 
 def _attributes(t):
