@@ -477,9 +477,14 @@ class Recording:
         """Nothing: the calls have been made."""
 
 
-def test_every_row_of_launches_has_a_call_that_adds(arrays, monkeypatch):
+@pytest.fixture
+def tools(monkeypatch):
+    """Stand-ins that launch at once."""
     monkeypatch.setattr(kernels.runtime, "launcher", lambda kernel: kernel, raising=False)
     monkeypatch.setattr(kernels.runtime, "graph", Recording, raising=False)
+
+
+def test_every_row_of_launches_has_a_call_that_adds(arrays, tools, monkeypatch):
     monkeypatch.setattr(launching, "RECORDED", 3)
     monkeypatch.setattr(first_call, "in_a_process", lambda whose, folder: 0.25)
     x, y, z = arrays
@@ -536,6 +541,36 @@ def test_a_call_that_does_nothing_is_found_among_those_of_threads():
 
     found = some_calls(make)
     assert (found["wrong"], found["passed"]) == (8, False)
+
+
+@pytest.fixture
+def bursts(tools, monkeypatch):
+    """Those of one library that is there, and of one that is not."""
+
+    def absent(*arrays):
+        raise ImportError
+
+    monkeypatch.setattr(soak, "LIBRARIES", {"numba": lambda *arrays: arrays, "torch": absent})
+    monkeypatch.setattr(soak, "BURST", 20)
+    monkeypatch.setattr(soak, "LARGEST", 2**9)
+    monkeypatch.setattr(soak.cuda, "as_cuda_array", lambda found: found, raising=False)
+    return soak.all_bursts()
+
+
+def test_a_soak_has_bursts_of_each_kind_for_each_library_that_is_there(bursts):
+    assert [burst() for burst in bursts] == [(20, True)] * 5
+
+
+def test_each_burst_compares_its_result(bursts, monkeypatch):
+    draw = soak.Memory.draw
+
+    def misled(memory, axes):
+        *views, expected = draw(memory, axes)
+        expected[..., -1] += 1
+        return *views, expected
+
+    monkeypatch.setattr(soak.Memory, "draw", misled)
+    assert [burst() for burst in bursts] == [(20, False)] * 5
 
 
 def bytes_in_use(**others):
