@@ -37,7 +37,7 @@ def _parser():
     bench.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows whose name contains one of these")
     bench.add_argument("--rounds", type=int, default=3, help="interleaved rounds that medians are taken of")
     bench.add_argument(
-        "--soak", type=float, metavar="MINUTES", help="repeat calls and watch the memory; rows by --only"
+        "--soak", type=float, metavar="MINUTES", help="repeat calls while memory is watched; other rows only by --only"
     )
     bench.add_argument("--json", metavar="FILE", help="write the figures there")
     bench.add_argument("--plot", metavar="FILE.png", help="draw the roofline there")

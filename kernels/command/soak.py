@@ -104,22 +104,15 @@ def judge(found):
 
 def memory():
     """Bytes in use: of the card, of our pool on it, of this process."""
-    from cuda.bindings import driver
-
-    from ..runtime.memory import _pool, check
+    from ..runtime.memory import pool_bytes
 
     gc.collect()
     cuda.synchronize()
     free, total = cuda.current_context().get_memory_info()
-    attributes = driver.CUmemPool_attribute
-    pool = {
-        "pool used": attributes.CU_MEMPOOL_ATTR_USED_MEM_CURRENT,
-        "pool reserved": attributes.CU_MEMPOOL_ATTR_RESERVED_MEM_CURRENT,
-    }
-    for name, attribute in pool.items():
-        pool[name] = int(check(driver.cuMemPoolGetAttribute(_pool(0), attribute), "asking a memory pool"))
+    used, reserved = pool_bytes()
     pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return {"device": total - free, **pool, "resident": pages * os.sysconf("SC_PAGE_SIZE")}
+    resident = pages * os.sysconf("SC_PAGE_SIZE")
+    return {"device": total - free, "pool used": used, "pool reserved": reserved, "resident": resident}
 
 
 # --- bursts -----------------------------------------------------------------------------------------------------
