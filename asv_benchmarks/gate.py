@@ -38,7 +38,11 @@ def measure():
     from benchmarks.names import PAIRS
 
     compiled = resources(PAIRS)
-    return {name: compiled.get(name, {}) | {"launches": count} for name, count in launches().items()}
+    counts = launches()
+    return {
+        name: compiled.get(name, {}) | {metric: by_name[name] for metric, by_name in counts.items()}
+        for name in counts["launches"]
+    }
 
 
 def compare(base, head):

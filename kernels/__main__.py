@@ -36,6 +36,9 @@ def _parser():
     bench.add_argument("--peers", action="store_true", help="also PyTorch, CuPy and plain Numba, where installed")
     bench.add_argument("--only", nargs="+", default=[], metavar="ROW", help="rows whose name contains one of these")
     bench.add_argument("--rounds", type=int, default=3, help="interleaved rounds that medians are taken of")
+    bench.add_argument(
+        "--soak", type=float, metavar="MINUTES", help="repeat calls while memory is watched; other rows only by --only"
+    )
     bench.add_argument("--json", metavar="FILE", help="write the figures there")
     bench.add_argument("--plot", metavar="FILE.png", help="draw the roofline there")
     bench.add_argument("--table", action="store_true", help="print the committed results as Markdown, and time nothing")

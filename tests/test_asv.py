@@ -121,7 +121,27 @@ def test_a_public_function_without_a_benchmark_is_found(names):
     assert names.without_entry(public) == ["newcomer"]
 
 
+def test_a_class_that_nobody_measures_is_found_and_an_error_needs_no_benchmark(names):
+    class recording:
+        """Nobody measures this either."""
+
+    public = {"graph": recording, "recording": recording, "EngineError": kernels.EngineError}
+    assert names.without_entry(public) == ["recording"]
+
+
+def test_each_benchmark_that_is_named_is_there(names):
+    for listed in {**names.OTHERS, **names.RUNTIME}.values():
+        for module, _, benchmark in (each.partition(".") for each in listed.split(", ")):
+            source = (FOLDER / "benchmarks" / f"{module}.py").read_text()
+            assert f"class {benchmark}:" in source
+
+
 def test_launches_are_counted(launches):
     x = [1.0, 2.0, 3.0]
     assert launches.counted(lambda: kernels.add(x, x)) == 1
     assert launches.counted(lambda: (kernels.add(x, x), kernels.sin(x))) == 2
+
+
+def test_a_call_of_a_plan_is_one_launch(launches):
+    x = [1.0, 2.0, 3.0]
+    assert launches.counted(launches.planned(kernels.divmod, x, x)) == 1

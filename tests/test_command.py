@@ -1,17 +1,18 @@
 """The command line, each subcommand in a process of its own."""
 
+import itertools
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 import kernels
-from kernels.command import bench, check, figures, inputs, machine
+from kernels.command import bench, check, figures, first_call, inputs, launching, machine, soak, timing, trials
+from kernels.command.workloads import Row
 from kernels.pairing import REGISTRY
 
 ROOT = Path(__file__).parents[1]
@@ -319,8 +320,8 @@ def timer(calls, rounds):
     return {name: 1e-3 if name == "kernels" else 2e-3 for name in calls}
 
 
-def timed(makers, *, peers=True, nbytes=3_000_000_000):
-    row = SimpleNamespace(name="add", make=lambda: makers, bytes=nbytes, flops=10, how="device")
+def timed(makers, *, peers=True, nbytes=3_000_000_000, **others):
+    row = Row("add", lambda: makers, nbytes, flops=10, **others)
     return bench.time_row(row, peers, 1, 3e12, {"device": timer, "wait": lambda: None})
 
 
@@ -379,6 +380,33 @@ def test_the_table_names_card_date_and_ratios(measured, tmp_path):
     assert "| add | launch | 1000.0 |" in table
 
 
+def test_the_table_has_results_of_before_there_were_goals(measured, tmp_path):
+    for row in measured["rows"]:
+        for newer in ("launches", "beside", "most"):
+            del row[newer]
+    bench.save(measured, tmp_path / "h100.json")
+    assert "| add | 1000 | 1000.0 | 1.000 | cupy | 2000.0 | 0.500 |  |" in figures.markdown(tmp_path)
+
+
+def test_a_row_is_compared_with_the_peer_that_its_goal_names():
+    row = timed({"kernels": nothing, "cupy": nothing, "torch": nothing}, beside="torch", most=0.5)
+    row["seconds"]["cupy"] = 1e-4
+    row |= bench.compared(row, 3e12)
+    assert figures.cells(row)[4:] == ("torch", "2000.0", "0.500", "at most 0.5")
+    assert figures.cells(row | {"most": 0.4})[7] == "at most 0.4, missed"
+
+
+def test_a_goal_beside_a_peer_that_is_not_there_is_not_judged():
+    row = timed({"kernels": nothing, "cupy": nothing, "torch": broken}, beside="torch", most=0.1)
+    assert figures.cells(row)[4:] == ("cupy", "2000.0", "0.500", "")
+
+
+def test_of_many_launches_in_one_call_the_time_of_one_counts():
+    row = timed({"kernels": nothing, "torch": nothing}, launches=1000)
+    assert row["seconds"] == {"kernels": pytest.approx(1e-6), "torch": pytest.approx(2e-6)}
+    assert figures.cells(row)[2] == "1.00"
+
+
 def test_there_is_no_table_of_nothing(tmp_path):
     assert figures.markdown(tmp_path) == ""
 
@@ -406,6 +434,210 @@ def test_every_row_of_the_bench_states_the_bytes_of_its_arrays(monkeypatch):
         if row.bytes:
             updated = 3 if row.name.startswith("adam") else 0  # param and two averages are read and written
             assert row.bytes == sum(made) + updated * made[0]
+
+
+def test_between_two_synchronisations_the_queue_of_launches_does_not_fill(monkeypatch):
+    queued = [0]
+    monkeypatch.setattr(timing.cuda, "synchronize", lambda: queued.append(0))
+
+    def call():
+        queued[-1] += 1
+
+    assert 0 < timing.host_seconds({"kernels": call}, 1)["kernels"] < 1e-3
+    assert max(queued) == timing.QUEUED < 1024
+
+
+def test_of_reported_seconds_the_median_counts():
+    found = iter([3.0, 1.0, 2.0])
+    assert timing.reported_seconds({"kernels": lambda: next(found)}, 3) == {"kernels": 2.0}
+
+
+# --- bench: launches
+
+
+@pytest.fixture
+def arrays(monkeypatch, rng):
+    """Inputs and output that the makers of launches get in place of a library's."""
+    x, y = rng.standard_normal((2, launching.SIZE), np.float32)
+    z = np.zeros_like(x)
+    monkeypatch.setattr(launching, "operands", lambda *library: (x, y, z))
+    return x, y, z
+
+
+class Recording:
+    """What `kernels.runtime.graph` is to the bench."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def replay(self):
+        """Nothing: the calls have been made."""
+
+
+@pytest.fixture
+def tools(monkeypatch):
+    """Stand-ins that launch at once."""
+    monkeypatch.setattr(kernels.runtime, "launcher", lambda kernel: kernel, raising=False)
+    monkeypatch.setattr(kernels.runtime, "graph", Recording, raising=False)
+
+
+def test_every_row_of_launches_has_a_call_that_adds(arrays, tools, monkeypatch):
+    monkeypatch.setattr(launching, "RECORDED", 3)
+    monkeypatch.setattr(first_call, "in_a_process", lambda whose, folder: 0.25)
+    x, y, z = arrays
+    for row in launching.rows():
+        z[:] = 0
+        found = row.make()["kernels"]()()
+        if row.how == "reported":
+            assert found == 0.25
+        else:
+            np.testing.assert_array_equal(z if found is None else found, x + y, err_msg=row.name)
+
+
+def test_every_goal_of_a_launch_names_a_peer_of_its_row():
+    for row in launching.rows():
+        assert row.beside in row.make()
+        assert row.most is None or row.most > 0
+
+
+@pytest.mark.parametrize("whose", ["kernels", "numba"])
+def test_a_first_call_reports_its_seconds(whose, monkeypatch):
+    made = []
+    monkeypatch.setattr(first_call.time, "perf_counter", lambda: made.append(0) or 2.5 * len(made))
+    assert first_call.main(whose) == 2.5
+
+
+@no_gpu
+def test_a_first_call_that_fails_says_what_its_process_said():
+    with pytest.raises(RuntimeError, match=r"the process of a first call failed.*Error"):
+        first_call.cold("numba")
+
+
+# --- bench: trials
+
+
+def some_calls(make=None):
+    return trials.in_threads(make, calls=80, threads=4, batch=5, size=37)
+
+
+def test_calls_from_several_threads_are_counted_and_compared():
+    found = some_calls()
+    assert (found["calls"], found["wrong"], found["passed"]) == (80, 0, True)
+    assert found["seconds"] > 0
+
+
+def test_a_call_that_does_nothing_is_found_among_those_of_threads():
+    def make(x, y, z):
+        calls = itertools.count()
+
+        def plan(x, y, out, stream):
+            if next(calls) % 10:
+                kernels.add(x, y, out=out)
+
+        return plan
+
+    found = some_calls(make)
+    assert (found["wrong"], found["passed"]) == (8, False)
+
+
+@pytest.fixture
+def bursts(tools, monkeypatch):
+    """Those of one library that is there, and of one that is not."""
+
+    def absent(*arrays):
+        raise ImportError
+
+    monkeypatch.setattr(soak, "LIBRARIES", {"numba": lambda *arrays: arrays, "torch": absent})
+    monkeypatch.setattr(soak, "BURST", 20)
+    monkeypatch.setattr(soak, "LARGEST", 2**9)
+    monkeypatch.setattr(soak.cuda, "as_cuda_array", lambda found: found, raising=False)
+    return soak.all_bursts()
+
+
+def test_a_soak_has_bursts_of_each_kind_for_each_library_that_is_there(bursts):
+    assert [burst() for burst in bursts] == [(20, True)] * 5
+
+
+def test_each_burst_compares_its_result(bursts, monkeypatch):
+    draw = soak.Memory.draw
+
+    def misled(memory, axes):
+        *views, expected = draw(memory, axes)
+        expected[..., -1] += 1
+        return *views, expected
+
+    monkeypatch.setattr(soak.Memory, "draw", misled)
+    assert [burst() for burst in bursts] == [(20, False)] * 5
+
+
+def bytes_in_use(**others):
+    return {"device": 3 << 30, "pool used": 0, "pool reserved": 2 << 30, "resident": 1 << 30} | others
+
+
+def soaked(right=True, look=bytes_in_use):
+    """A soak of two minutes, in which a burst takes a second."""
+    clock = itertools.count()
+    return soak.soak(2, [lambda: (100, right)], look, lambda: next(clock))
+
+
+def test_a_soak_whose_memory_wavers_passes():
+    wavering = itertools.cycle([0, 5 << 20, 1 << 20])
+    found = soaked(look=lambda: bytes_in_use(resident=(1 << 30) + next(wavering)))
+    assert (found["calls"], found["checked"], found["passed"]) == (12_000, 120, True)
+    assert [round(seconds) for seconds, _ in found["samples"]] == list(range(10, 121, 10))
+    assert found["summary"] == "12000 calls, 0 of 120 samples wrong, memory constant"
+
+
+@pytest.mark.parametrize("name", soak.SLACK)
+def test_a_soak_in_which_memory_grows_fails_and_names_it(name):
+    growing = itertools.count(1 << 30, soak.SLACK[name] // 3)
+    found = soaked(look=lambda: bytes_in_use(**{name: next(growing)}))
+    assert not found["passed"]
+    assert f"samples wrong, {name} memory grew" in found["summary"]
+
+
+def test_what_memory_does_in_the_first_minute_does_not_count():
+    filling = itertools.chain(range(0, 5 << 24, 1 << 24), itertools.repeat(5 << 24))
+    assert soaked(look=lambda: bytes_in_use(device=next(filling)))["passed"]
+
+
+def test_a_soak_with_a_wrong_result_fails():
+    found = soaked(right=False)
+    assert not found["passed"]
+    assert "120 of 120 samples wrong" in found["summary"]
+
+
+def test_a_soak_says_how_memory_began_and_ended():
+    _, lines = soak.judge([bytes_in_use(resident=n << 20) for n in (4, 9, 5)])
+    assert lines[-1] == "resident memory, MiB: first 4.0, last 5.0, most 9.0, growth 1.00 of 8 allowed"
+
+
+def test_bench_refuses_a_soak_that_is_too_short():
+    run = command("bench", "--soak", "1")
+    assert run.returncode == 2
+    assert "--soak must be 2 minutes or more" in run.stderr
+
+
+def tried(found):
+    return bench.try_out(trials.Trial("8 threads", lambda: found))
+
+
+def test_a_trial_is_a_row_of_the_table_and_decides_the_exit_status(measured, tmp_path):
+    row = tried(some_calls())
+    bench.save(measured | {"rows": [row]}, tmp_path / "h100.json")
+    assert "| 8 threads: 80 calls, 0 wrong |  |" in figures.markdown(tmp_path)
+    assert bench.passed(row)
+    assert not bench.passed(tried(soaked(right=False)))
+
+
+def test_a_trial_that_raises_is_reported():
+    row = bench.try_out(trials.Trial("8 threads", lambda: 1 / 0))
+    assert "division by zero" in row["errors"]["the trial"]
+    assert not bench.passed(row)
+    assert figures.cells(row)[2] == "failed"
 
 
 @pytest.mark.parametrize("arguments", [(), ("compute",), ("info", "--colour")])

@@ -42,21 +42,22 @@ def over_floor(call, nbytes):
     return device_seconds({"call": call})["call"] / (nbytes / bandwidth())
 
 
-def pair_call(name, size):
-    """A call of a pair over device arrays with `out`, and the bytes it must move."""
+def pair_call(name, size, call=functools.partial):
+    """A call of a pair, or with `planned` of a plan, over device arrays with `out`, and the bytes it must move."""
     pair = kernels.REGISTRY[name]
     loop = loop_of(pair)
     inputs = [place(np.resize(x, size)) for x in random_inputs(pair, loop, min(size, DRAWN), 0)]
     outs = tuple(place(np.empty(size, c)) for c in loop.split("->")[1])
-    return functools.partial(pair.function, *inputs, out=outs), pair.bytes(loop, size)
+    out = outs if len(outs) > 1 else outs[0]
+    return call(pair.function, *inputs, out=out), pair.bytes(loop, size)
 
 
 @functools.lru_cache(maxsize=1)
-def small(name):
-    """A call that is all launch, made once: asv sets up before every one it times."""
-    call = others(SMALL, place)[name] if name in BYTES else pair_call(name, SMALL)[0]
-    call()
-    return call
+def small(name, call=functools.partial):
+    """A call that is all launch, or with `planned` a plan's, made once: asv sets up before every one it times."""
+    made = others(SMALL, place, call)[name] if name in BYTES else pair_call(name, SMALL, call)[0]
+    made()
+    return made
 
 
 class Pairs:

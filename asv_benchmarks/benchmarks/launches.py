@@ -1,5 +1,6 @@
-"""Counts launches: run in a process of its own, in the simulator, and prints them as JSON."""
+"""Counts launches of calls and of plans: run in a process of its own, in the simulator, and prints them as JSON."""
 
+import functools
 import json
 from unittest import mock
 
@@ -9,10 +10,10 @@ from kernels.runtime.launch import SimulatedLaunch
 
 try:
     from .names import loop_of
-    from .work import others
+    from .work import others, planned
 except ImportError:  # run as a script
     from names import loop_of
-    from work import others
+    from work import others, planned
 
 SIZE = 64
 
@@ -24,14 +25,14 @@ def counted(call):
     return launch.call_count
 
 
-def count_all():
-    """Launches per call, by name."""
-    found = {}
-    for name, pair in kernels.REGISTRY.items():
-        inputs = random_inputs(pair, loop_of(pair), SIZE, 0)
-        found[name] = counted(lambda pair=pair, inputs=inputs: pair.function(*inputs))
-    return found | {name: counted(call) for name, call in others(SIZE, lambda x: x).items()}
+def count_all(call):
+    """Launches by name, of calls (`functools.partial`) or of plans (`planned`)."""
+    made = {
+        name: call(pair.function, *random_inputs(pair, loop_of(pair), SIZE, 0))
+        for name, pair in kernels.REGISTRY.items()
+    }
+    return {name: counted(each) for name, each in (made | others(SIZE, lambda x: x, call)).items()}
 
 
 if __name__ == "__main__":
-    print(json.dumps(count_all()))  # noqa: T201  (the parent reads it)
+    print(json.dumps({"launches": count_all(functools.partial), "plan_launches": count_all(planned)}))  # noqa: T201  (the parent reads it)

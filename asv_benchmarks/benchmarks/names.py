@@ -8,26 +8,35 @@ PAIRS = tuple(kernels.REGISTRY)
 
 #: Public functions that are no pairs, each with the benchmarks that have it by name.
 OTHERS = {
-    "fuse": "calls.Fused, device.Fused",
-    "sgd_step": "calls.Optimizers, device.Optimizers",
-    "adam_step": "calls.Optimizers, device.Optimizers",
-    "adamw_step": "calls.Optimizers, device.Optimizers",
+    "fuse": "calls.Fused, calls.Plan, device.Fused",
+    "sgd_step": "calls.Optimizers, calls.Plan, device.Optimizers",
+    "adam_step": "calls.Optimizers, calls.Plan, device.Optimizers",
+    "adamw_step": "calls.Optimizers, calls.Plan, device.Optimizers",
 }
 
+#: Public names of `kernels.runtime` that launch, each with its benchmark.
+RUNTIME = {"graph": "calls.Graph", "launcher": "calls.Launcher"}
+
 #: Public functions that compute nothing.
-SETTINGS = {"engine", "use"}
+SETTINGS = {"engine", "gpu_problem", "use"}
 
 
 def without_entry(public, pairs=kernels.REGISTRY, others=OTHERS):
     """Names of public functions that nothing here measures; an alias is measured under its pair's name."""
     measured = {id(pair.function) for pair in pairs.values()}
-    functions = {name: f for name, f in public.items() if inspect.isfunction(f)}
-    return [name for name, f in functions.items() if id(f) not in measured and name not in {*others, *SETTINGS}]
+    known = {*others, *RUNTIME, *SETTINGS}
+    return [name for name, thing in public.items() if _computes(thing) and not (id(thing) in measured or name in known)]
+
+
+def _computes(thing):
+    """Whether a public name is a function or a class, other than of errors and warnings."""
+    return inspect.isfunction(thing) or (inspect.isclass(thing) and not issubclass(thing, Exception))
 
 
 def require_all():
     """Refuse to go on where a public function has no benchmark."""
-    missing = without_entry({name: getattr(kernels, name) for name in kernels.__all__})
+    public = {name: getattr(kernels.runtime, name) for name in kernels.runtime.__all__}
+    missing = without_entry(public | {name: getattr(kernels, name) for name in kernels.__all__})
     if missing:
         raise ImportError(f"no benchmark for {', '.join(missing)}: add an entry to asv_benchmarks/benchmarks/names.py")
 

@@ -11,16 +11,22 @@ def damped(a, x, y):
     return a * x + y * np.sin(x)
 
 
-def others(size, place):
-    """A call of each, over arrays of `size` that `place` puts where they are wanted."""
+def planned(function, *arguments, out=None, **keywords):
+    """As `functools.partial`, of a plan for these arguments."""
+    into = {} if out is None else {"out": out}
+    return functools.partial(function.plan(like=arguments, **into), *arguments, **into, **keywords)
+
+
+def others(size, place, call=functools.partial):
+    """A call of each, or with `planned` of a plan, over arrays of `size` that `place` puts where they are wanted."""
     random = np.random.default_rng(0)
     x, y, m, v = (place(random.random(size, np.float32)) for _ in range(4))
     out = place(np.zeros(size, np.float32))
     return {
-        "fuse": functools.partial(kernels.fuse(damped), 0.75, x, y, out=out),
-        "sgd_step": functools.partial(kernels.sgd_step, x, y, m, lr=1e-3, momentum=0.9),
-        "adam_step": functools.partial(kernels.adam_step, x, y, m, v, step=1),
-        "adamw_step": functools.partial(kernels.adamw_step, x, y, m, v, step=1),
+        "fuse": call(kernels.fuse(damped), 0.75, x, y, out=out),
+        "sgd_step": call(kernels.sgd_step, x, y, m, lr=1e-3, momentum=0.9),
+        "adam_step": call(kernels.adam_step, x, y, m, v, step=1),
+        "adamw_step": call(kernels.adamw_step, x, y, m, v, step=1),
     }
 
 

@@ -15,9 +15,15 @@ from rich.table import Table
 from . import machine
 from .figures import cells, plot
 
+#: Minutes that a soak takes at least.
+SHORTEST = 2
+
 
 def main(options):
     """Time, print, and write what was asked for; the exit status."""
+    if options.soak is not None and not options.soak >= SHORTEST:
+        print_error(f"--soak must be {SHORTEST} minutes or more, of which the first warms up")
+        return 2
     problem = machine.usable()
     if problem:
         print_error(f"bench needs a GPU: {problem}")
@@ -27,13 +33,18 @@ def main(options):
         print_error("--plot needs matplotlib: pip install 'numba-kernels[bench]'")
         return 2
     console = Console()
-    found = measure(options.only, options.peers, options.rounds, console)
+    found = measure(options.only, options.peers, options.rounds, console, options.soak)
     show(found, console)
     if options.json:
         save(found, options.json)
     if options.plot:
         plot(found, options.plot)
-    return 0 if all("kernels" in row["seconds"] for row in found["rows"]) else 1
+    return 0 if all(map(passed, found["rows"])) else 1
+
+
+def passed(row):
+    """Whether ours ran, and did what it was tried for."""
+    return "kernels" in row["seconds"] and row.get("trial", {}).get("passed", True)
 
 
 def print_error(message):
@@ -49,20 +60,31 @@ def _can_plot():
     return True
 
 
-def measure(only, peers, rounds, console):
-    """All rows whose name contains one of `only`, timed, as a dict that JSON can carry."""
+def measure(only, peers, rounds, console, soak=None):
+    """All rows whose name contains one of `only`, timed, as a dict that JSON can carry.
+
+    `soak` is how many minutes one takes; with it, no `only` means no other rows.
+    """
     from ..runtime import use
+    from . import launching, workloads
     from .timing import copy_bandwidth
-    from .workloads import rows
+    from .trials import soaking, trials
 
     use("cuda")
-    chosen = [row for row in rows() if not only or any(text in row.name for text in only)]
+
+    def chosen(rows):
+        return [row for row in rows if not (only or soak) or any(text in row.name for text in only)]
+
     found = description()
     found["copy_bandwidth"] = copy_bandwidth()
     found["rows"] = []
-    for row in chosen:
+    for row in chosen(workloads.rows() + launching.rows()):
         with console.status(row.name):
             found["rows"].append(time_row(row, peers, rounds, found["copy_bandwidth"]))
+        gc.collect()
+    for trial in chosen(trials()) + ([soaking(soak)] if soak else []):
+        with console.status(trial.name):
+            found["rows"].append(try_out(trial))
         gc.collect()
     return found
 
@@ -99,34 +121,42 @@ def time_row(row, peers, rounds, bandwidth, timers=None):
     timed : dict
         ``seconds`` per variant that ran, ``errors`` per variant that did not.
     """
-    timed = {
-        "name": row.name,
-        "how": row.how,
-        "bytes": row.bytes,
-        "flops": row.flops,
-        "seconds": {},
-        "errors": {},
-    }
+    timed = {key: getattr(row, key) for key in ("name", "how", "bytes", "flops", "launches", "beside", "most")}
+    timed |= {"seconds": {}, "errors": {}}
     timers = timers or _timers()
     try:
         makers = row.make()
         wanted = {name: maker for name, maker in makers.items() if peers or name == "kernels"}
         calls = _started(wanted, timed["errors"], timers["wait"])
-        timed["seconds"] = timers[row.how](calls, rounds) if calls else {}
+        seconds = timers[row.how](calls, rounds) if calls else {}
+        timed["seconds"] = {name: t / row.launches for name, t in seconds.items()}
     except Exception as failure:  # one row that fails leaves the others
         timed["errors"]["the row"] = _words(failure)
     return timed | compared(timed, bandwidth)
 
 
+def try_out(trial):
+    """One trial, as a row: ``trial`` holds what came of it, ``seconds`` those of a call."""
+    row = {"name": trial.name, "how": "trial", "bytes": 0, "flops": 0, "seconds": {}, "errors": {}}
+    try:
+        row["trial"] = trial.run()
+        row["seconds"] = {"kernels": row["trial"]["seconds"]}
+    except Exception as failure:  # one that fails leaves the others
+        row["errors"]["the trial"] = _words(failure)
+    return row | compared(row, None)
+
+
 def _timers():
     from numba import cuda
 
-    from .timing import back_to_back_seconds, device_seconds, single_seconds
+    from .timing import back_to_back_seconds, device_seconds, host_seconds, reported_seconds, single_seconds
 
     return {
         "device": device_seconds,
         "back to back": back_to_back_seconds,
         "single": single_seconds,
+        "host": host_seconds,
+        "reported": reported_seconds,
         "wait": cuda.synchronize,
     }
 
@@ -169,8 +199,8 @@ def show(found, console):
     torch, cupy = (found["versions"].get(name) or "none" for name in ("torch", "cupy"))
     console.print(f"{found['card']}, {found['date']}, torch {torch}, CuPy {cupy}", highlight=False)
     console.print(f"Device copy {found['copy_bandwidth'] / 1e9:.0f} GB/s, read and written", highlight=False)
-    table = Table("work", "floor us", "ours us", "over floor", "best peer", "peer us", "over peer", box=SIMPLE)
-    for column in table.columns[1:]:
+    table = Table("work", "floor us", "ours us", "over floor", "peer", "peer us", "over peer", "goal", box=SIMPLE)
+    for column in table.columns[1:-1]:
         column.justify = "right"
     for row in found["rows"]:
         table.add_row(*cells(row))
@@ -178,8 +208,10 @@ def show(found, console):
     for row in found["rows"]:
         peers = {name: t for name, t in row["seconds"].items() if name != "kernels"}
         if peers:
-            listed = ", ".join(f"{name} {1e6 * t:.1f}" for name, t in sorted(peers.items(), key=lambda p: p[1]))
+            listed = ", ".join(f"{name} {1e6 * t:.2f}" for name, t in sorted(peers.items(), key=lambda p: p[1]))
             console.print(f"{row['name']}: {listed} us", highlight=False, markup=False)
+        for line in row.get("trial", {}).get("lines", ()):
+            console.print(f"{row['name']}: {line}", highlight=False, markup=False)
         for name, error in row["errors"].items():
             console.print(f"{row['name']}, {name} left out: {error}", highlight=False, markup=False)
 

@@ -8,8 +8,8 @@ import kernels
 RESULTS = Path(kernels.__file__).parents[1] / "asv_benchmarks" / "results"
 
 _HEADER = """\
-| work | floor, us | ours, us | over the floor | best peer | peer, us | over the peer |
-|---|---:|---:|---:|---|---:|---:|"""
+| work | floor, us | ours, us | over the floor | peer | peer, us | over the peer | goal |
+|---|---:|---:|---:|---|---:|---:|---|"""
 
 
 def results(folder=RESULTS):
@@ -87,17 +87,39 @@ def _name_points(axes, rows, intensity):
 
 
 def cells(row):
-    """Texts of a row of the table."""
-
-    def number(x, form, scale=1):
-        return "" if x is None else format(scale * x, form)
-
+    """Texts of a row of the table: work, floor, ours, over floor, peer, its time, over it, and the goal for that."""
+    seconds, peer = row["seconds"], compared_with(row)
+    ours, theirs = seconds.get("kernels"), seconds.get(peer)
+    ratio = ours / theirs if ours and theirs else None
+    floor = "" if row["how"] == "reported" or row.get("trial") else "launch"
     return (
-        row["name"],
-        number(row["floor"], ".0f", 1e6) or "launch",
-        number(row["seconds"].get("kernels"), ".1f", 1e6) or "failed",
-        number(row["over_floor"], ".3f"),
-        row["best_peer"] or "",
-        number(row["seconds"].get(row["best_peer"]), ".1f", 1e6),
-        number(row["over_best_peer"], ".3f"),
+        f"{row['name']}: {row['trial']['summary']}" if row.get("trial") else row["name"],
+        _number(row["floor"], ".0f", 1e6) or floor,
+        _microseconds(ours) or "failed",
+        _number(row["over_floor"], ".3f"),
+        peer or "",
+        _microseconds(theirs),
+        _number(ratio, ".3f"),
+        _goal(row, peer, ratio),
     )
+
+
+def compared_with(row):
+    """The peer that a row names, where that was timed; else the fastest, or None."""
+    beside = row.get("beside")  # results of before there were goals have none
+    return beside if beside in row["seconds"] else row["best_peer"]
+
+
+def _goal(row, peer, ratio):
+    most = row.get("most")
+    if most is None or ratio is None or peer != row["beside"]:
+        return ""
+    return f"at most {most:g}" + ("" if ratio <= most else ", missed")
+
+
+def _number(x, form, scale=1):
+    return "" if x is None else format(scale * x, form)
+
+
+def _microseconds(seconds):
+    return _number(seconds, ".2f" if seconds and seconds < 1e-5 else ".1f", 1e6)

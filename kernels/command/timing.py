@@ -16,6 +16,9 @@ from ..runtime.memory import Buffer, check
 #: Seconds of queued work in one batch: a hundred times what the host needs to enqueue it.
 BATCH_SECONDS = 0.02
 
+#: Calls between two synchronisations where the host's own time counts: the driver queues 1024 launches, then waits.
+QUEUED = 200
+
 #: Bytes of each of the two buffers that measure the bandwidth of a copy; L2 caches hold a twentieth of one.
 COPY_BYTES = 2**30
 
@@ -58,6 +61,24 @@ def single_seconds(calls, rounds=3):
     return _interleaved(calls, rounds * 200, 0.0, _elapsed)
 
 
+def host_seconds(calls, rounds=3):
+    """Median seconds until a call returns, in batches so small that the queue of launches never fills."""
+    return _interleaved(calls, rounds * 50, BATCH_SECONDS, _returned, QUEUED)
+
+
+def reported_seconds(calls, rounds=3):
+    """Median of the seconds that each call returns, interleaved."""
+    return _medians(calls, rounds, lambda call, _: call(), dict.fromkeys(calls, 1))
+
+
+def _returned(call, count):
+    cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(count):
+        call()
+    return (time.perf_counter() - start) / count
+
+
 def _elapsed(call, count):
     cuda.synchronize()
     start = time.perf_counter()
@@ -67,11 +88,15 @@ def _elapsed(call, count):
     return (time.perf_counter() - start) / count
 
 
-def _interleaved(calls, turns, seconds, measure):
+def _interleaved(calls, turns, seconds, measure, most=10_000):
     counts = {}
     for name, call in calls.items():
         measure(call, 3)  # clocks rise, allocators fill
-        counts[name] = max(1, min(int(seconds / measure(call, 5)), 10_000))
+        counts[name] = max(1, min(int(seconds / measure(call, 5)), most))
+    return _medians(calls, turns, measure, counts)
+
+
+def _medians(calls, turns, measure, counts):
     samples = {name: [] for name in calls}
     for _ in range(turns):
         for name, call in calls.items():

@@ -32,8 +32,14 @@ class Row:
     bytes : int
         That must move; 0 where a call is too small for the bandwidth to matter.
     flops : int
-    how : {"device", "back to back", "single"}
+    how : {"device", "back to back", "single", "host", "reported"}
         See `kernels.command.timing`.
+    launches : int
+        In one call; the time of one is what counts.
+    beside : str, optional
+        The peer to compare with; else the fastest.
+    most : float, optional
+        What our time over that peer's should not exceed.
     """
 
     name: str
@@ -41,6 +47,9 @@ class Row:
     bytes: int = 0
     flops: int = 0
     how: str = "device"
+    launches: int = 1
+    beside: str | None = None
+    most: float | None = None
 
 
 def _torch():
