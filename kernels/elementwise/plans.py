@@ -37,6 +37,8 @@ class Calls:
     @opaque
     def __call__(self, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
         """What the function returns."""
+        if type(out) is tuple and len(out) == 1:
+            (out,) = out
         arguments = inputs if out is None else (*inputs, *out) if type(out) is tuple else (*inputs, out)
         described = quick.describe(arguments if where is True else (*arguments, where))
         if described is None or not (dtype is None or isinstance(dtype, type | str | np.dtype)):

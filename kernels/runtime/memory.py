@@ -9,6 +9,7 @@ Source: CUDA Driver API, "Stream Ordered Memory Allocator"
 import contextlib
 import functools
 import sys
+import threading
 
 from cuda.bindings import driver
 from numba import cuda
@@ -139,6 +140,26 @@ def download(pointer, array, device, stream, name):
             check(driver.cuStreamSynchronize(stream), f"computing {name}")
 
 
+class _Events(dict):
+    """An event for each device, made when it is asked for."""
+
+    def __missing__(self, device):
+        self[device] = check(driver.cuEventCreate(_UNTIMED), "creating an event")
+        return self[device]
+
+    def __del__(self):
+        if not sys.is_finalizing():
+            for event in self.values():
+                driver.cuEventDestroy(event)
+
+
+class _Thread(threading.local):
+    def __init__(self):
+        self.events = _Events()
+
+
+_thread = _Thread()
+
 _NOT_CAPTURING = driver.CUstreamCaptureStatus.CU_STREAM_CAPTURE_STATUS_NONE
 
 
@@ -152,7 +173,7 @@ def follow(stream, producer, device):
     with active(device):
         if stream > 2 and check(driver.cuStreamIsCapturing(stream), "asking a stream") is not _NOT_CAPTURING:
             return
-        event = check(driver.cuEventCreate(_UNTIMED), "creating an event")
+        event = _thread.events[device]
         check(driver.cuEventRecord(event, producer), "recording an event")
+        # What is waited for is what the event stands for now, whatever it is used for next.
         check(driver.cuStreamWaitEvent(stream, event, 0), "waiting for an event")
-        check(driver.cuEventDestroy(event), "destroying an event")
