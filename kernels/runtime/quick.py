@@ -6,6 +6,7 @@ arguments must meet are written out as one function, and compiled by Python. It 
 condition fails it leaves the call to a function that looks at everything.
 """
 
+import functools
 import struct
 import sys
 from typing import NamedTuple
@@ -115,16 +116,23 @@ def _look_cupy(name, kind, x):
     condition = _look_layout(name) + (
         f" and {name}._c_contiguous" if whole else f" and {name}.strides == {name}_strides"
     )
-    condition += f" and ({name}_memory := {name}.data).device_id == {name}_device"
-    return Look(condition, [f"{name}_memory.ptr"], _facts(name, kind, x))
+    if _devices() > 1:
+        condition += f" and {name}.data.device_id == {name}_device"
+    return Look(condition, [f"{name}.data.ptr"], _facts(name, kind, x))
 
 
 def _look_numba(name, kind, x):
-    condition = _look_layout(name) + (
-        f" and {name}.strides == {name}_strides and not {name}.stream "
-        f"and ({name}_memory := {name}.gpu_data).context.device.id == {name}_device"
-    )
-    return Look(condition, [f"int({name}_memory.device_pointer)"], _facts(name, kind, x))
+    condition = _look_layout(name) + f" and {name}.strides == {name}_strides and not {name}.stream"
+    if _devices() > 1:  # 0.15 us for each array
+        condition += f" and {name}.gpu_data.context.device.id == {name}_device"
+    return Look(condition, [f"int({name}.gpu_data.device_pointer)"], _facts(name, kind, x))
+
+
+@functools.cache
+def _devices():
+    from numba import cuda
+
+    return len(cuda.gpus)
 
 
 def _look_layout(name):

@@ -159,6 +159,13 @@ class Launched:
         raise RuntimeError(f"refused {words}")
 
 
+@pytest.fixture(autouse=True)
+def two_devices(monkeypatch, request):
+    """Of one device nobody asks which it is."""
+    if "gpu" not in request.keywords:
+        monkeypatch.setattr(quick, "_devices", lambda: 2)
+
+
 def quick_addition(launch, otherwise):
     """The quick way of an addition of two arrays and a number to a third."""
     x = Operand("x", "numba", None, np.dtype("f"), (8,), (1,), 4096, 0, 0)
