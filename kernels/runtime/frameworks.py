@@ -162,7 +162,19 @@ def writable(value, name):
 
 def written(tensor):
     """Tell autograd that a tensor was changed in place, so that it does not use the values of before: 0.15 us."""
-    _torch()._C._increment_version((tensor,))
+    changes()((tensor,))
+
+
+@functools.cache
+def changes():
+    """PyTorch's function that counts the changes of a tuple of tensors; before 2.5 it took one tensor."""
+    torch = _torch()
+    count = torch._C._increment_version
+    try:
+        count((torch.empty(0),))
+    except TypeError:
+        return lambda tensors: [count(each) for each in tensors]
+    return count
 
 
 # --- JAX's arrays ---------------------------------------------------------------------------------------------

@@ -171,7 +171,7 @@ class _Configured:
             self._recorded(args, recording)
             return
         described = _described(args)
-        if described is None:
+        if described is None or self._numba.pre_launch_callbacks:
             self._numba(*args)
             return
         described = current_device(), described
@@ -213,7 +213,7 @@ class _Configured:
         numba = self._numba
         configuration = numba.griddim, numba.blockdim, numba.sharedmem
         launch = Launch(program, current_device(), lambda _: configuration, source.words, self._kernel.__name__)
-        run = source.function(launch, stream, detours, self._full)
+        run = source.function(launch, stream, detours, numba.pre_launch_callbacks, self._full)
         quick.renew(run, _tensors(args))
         return run
 
@@ -318,7 +318,7 @@ class _Source:
         if x.library in ("torch", "cupy"):
             self._producers[x.library] = producer(x)
 
-    def function(self, launch, stream, detours, full):
+    def function(self, launch, stream, detours, callbacks, full):
         """The function of the arguments that launches."""
         names = [f"producer_{library}" for library in self._producers]
         conditions = list(self._conditions)
@@ -328,7 +328,7 @@ class _Source:
         given = "".join(f", {word}" for word in self._given)
         lines = [
             "def run(*args):",
-            f"    if detours or len(args) != {len(self._names)}: return full(*args)",
+            f"    if detours or callbacks or len(args) != {len(self._names)}: return full(*args)",
             f"    {''.join(f'{name}, ' for name in self._names)}= args" if self._names else "",
             *self._unpacked,
             f"    if {' and '.join(conditions) or 'True'}:",
@@ -346,7 +346,7 @@ class _Source:
         facts = self._facts | dict(zip(names, self._producers.values(), strict=True))
         facts |= {
             "launch": launch, "rows": launch.rows, "write": launch.write, "success": SUCCESS, "stream": stream,
-            "full": full, "detours": detours, "beyond": _NUMBAS, "follow": follow,
+            "full": full, "detours": detours, "callbacks": callbacks, "beyond": _NUMBAS, "follow": follow,
             "device": current_device(),
             "check": quick.never, "others": quick.never, "checks": (), "tensors": len(self._tensors),
         }  # fmt: skip

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from . import arrays, engines
+from . import arrays, engines, frameworks
 from .launch import SUCCESS
 
 #: Types of numbers that a launch takes by value.
@@ -216,7 +216,6 @@ def _attribute_check(expected):
 
 # --- code -------------------------------------------------------------------------------------------------------
 
-
 #: What is left to the full way to say: a number beyond its dtype (in a comparison another loop takes it), and results
 #: that do not fit in memory.
 _LEFT = (struct.error, OverflowError, MemoryError, RuntimeError)
@@ -278,8 +277,7 @@ class Quick(NamedTuple):
         if self.tensors:
             import torch
 
-            # So that autograd does not use the values of before.
-            facts |= {"forward": torch.autograd.forward_ad, "written": torch._C._increment_version}
+            facts |= {"forward": torch.autograd.forward_ad, "written": frameworks.changes()}
         facts |= {f"{name}_default": value for name, value in self.defaults.items()}
         facts |= {f"{name}_instead": value for name, value in self.instead.items()}
         for each in self.looks:
@@ -329,14 +327,15 @@ class Quick(NamedTuple):
             f"        if {' and '.join(conditions)}:",
             *(f"            w{k} = {word}" for k, word in enumerate(words)),
             f"            if not ({' or '.join(wrong) or 'False'}):",
+            # All that may fail comes before the launch, which the full way would repeat.
             "                s = current() if stream is None else ordered(stream)",
+            *([f"                written(({written}))"] if written else []),
             "                try: row = rows.pop()",
             "                except IndexError: row = launch.row()",
             f"                write(row[0], 0, {given})",
             "                status = launch.run(s, row[1], 0)[0]",
             "                rows.append(row)",
             f"                if status is not success: launch.elsewhere(status, s, {given})",
-            *([f"                written(({written}))"] if written else []),
             f"                return {outs}",
             "    except beyond: pass",
             f"    {otherwise}",

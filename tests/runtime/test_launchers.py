@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numba import cuda, float32, int32, types
 
-from kernels.runtime import launcher
-from kernels.runtime.arrays import DTYPES
+from kernels.runtime import launcher, launchers, quick
+from kernels.runtime.arrays import DTYPES, Operand
 from tests.libraries import Library
 
 N = 200
@@ -61,6 +61,92 @@ def test_what_is_no_kernel_is_refused():
         launcher(draw)
 
 
+class Memory:
+    def __init__(self, pointer, device):
+        self.device_pointer = pointer
+        self.context = type("Context", (), {"device": type("Device", (), {"id": device})})
+
+
+class DeviceArray:
+    """As Numba's, as far as a quick look goes."""
+
+    def __init__(self, pointer, shape=(4, 6), dtype="f", strides=(24, 4), device=0):
+        self.dtype, self.shape, self.strides, self.stream = np.dtype(dtype), shape, strides, 0
+        self.gpu_data = Memory(pointer, device)
+
+
+class Launched:
+    def __init__(self):
+        self.rows, self.words, self.status = [], [], quick.SUCCESS
+
+    def row(self):
+        return [], 0
+
+    def write(self, row, at, *words):
+        self.words.append(words)
+
+    def run(self, stream, address, extra):
+        return (self.status,)
+
+
+@pytest.fixture
+def quick_launch(monkeypatch):
+    """The code for an array, a tuple of a number and an array, an integer and a complex number; what it launched."""
+
+    def operand_of(x, name):
+        strides = tuple(s // x.dtype.itemsize for s in x.strides)
+        return Operand(name, "numba", x, x.dtype, x.shape, strides, x.gpu_data.device_pointer, 0, None)
+
+    monkeypatch.setattr(launchers, "operand", operand_of)
+    monkeypatch.setattr(launchers, "current_device", lambda: 0)
+    monkeypatch.setattr(quick, "_devices", lambda: 2)
+    x, array = DeviceArray(4096), types.Array(float32, 2, "C")
+    source = launchers._Source(
+        (x, (1.5, x), 3, 1j), (array, types.Tuple([types.float64, array]), types.int64, types.complex64)
+    )
+    launch, left = Launched(), []
+    run = source.function(launch, 5, set(), [], lambda *args: left.append(args))
+    return source, launch, left, run
+
+
+def test_arguments_are_passed_as_numba_passes_them(quick_launch):
+    source, launch, left, run = quick_launch
+    array = [0, 0, 24, 4, "Q", 4, 6, 24, 4]  # owners, size, size of an item, address, shape, strides
+    assert source.words == [*array, "d", *array, "q", "f", "f"]
+    run(DeviceArray(64), (2.5, DeviceArray(128)), -7, 2 - 3j)
+    assert launch.words == [(64, 2.5, 128, -7, 2.0, -3.0)]
+    assert left == []
+
+
+NOT_QUICK = {
+    "shape": (DeviceArray(64, shape=(6, 4)), (2.5, DeviceArray(64)), 1, 1j),
+    "strides": (DeviceArray(64, strides=(4, 16)), (2.5, DeviceArray(64)), 1, 1j),
+    "dtype": (DeviceArray(64, dtype="i"), (2.5, DeviceArray(64)), 1, 1j),
+    "device": (DeviceArray(64), (2.5, DeviceArray(64, device=1)), 1, 1j),
+    "number of another type": (DeviceArray(64), (2, DeviceArray(64)), 1, 1j),
+    "scalar of NumPy": (DeviceArray(64), (2.5, DeviceArray(64)), np.int64(1), 1j),
+    "longer tuple": (DeviceArray(64), (2.5, DeviceArray(64), 3), 1, 1j),
+    "no tuple": (DeviceArray(64), [2.5, DeviceArray(64)], 1, 1j),
+    "fewer arguments": (DeviceArray(64), (2.5, DeviceArray(64)), 1),
+}
+
+
+@pytest.mark.parametrize("arguments", NOT_QUICK.values(), ids=NOT_QUICK)
+def test_arguments_of_other_types_and_layouts_get_a_full_look(quick_launch, arguments):
+    _, launch, left, run = quick_launch
+    run(*arguments)
+    assert launch.words == []
+    assert left == [arguments]
+
+
+def test_what_the_driver_refuses_is_left_to_numba(quick_launch):
+    _, launch, left, run = quick_launch
+    launch.status = None
+    arguments = DeviceArray(64), (2.5, DeviceArray(128)), 1, 1j
+    run(*arguments)
+    assert left == [arguments]
+
+
 def raised(call, *arguments):
     """Type and text of what a call raises."""
     try:
@@ -96,11 +182,11 @@ def library(request):
 @pytest.mark.gpu
 def test_after_the_first_launch_numba_is_not_on_the_way(library, without_numba):
     x, out = library.array(draw(N)), library.array(draw(N))
-    quick = launcher(scaled)
-    quick[2, 128](x, np.float32(3), out)
+    fast = launcher(scaled)
+    fast[2, 128](x, np.float32(3), out)
     without_numba()
     for number in (2, 3, 4):
-        quick[2, 128](x, np.float32(number), out)
+        fast[2, 128](x, np.float32(number), out)
         np.testing.assert_array_equal(library.numpy(out), draw(N) * np.float32(number))
 
 
@@ -109,11 +195,11 @@ def test_after_the_first_launch_numba_is_not_on_the_way(library, without_numba):
 def test_scalars_of_every_dtype(dtype, without_numba):
     values = (draw(3).astype("d") * 50 - 80).astype(dtype)
     out = cuda.to_device(np.zeros(1, dtype))
-    quick = launcher(stored)
-    quick[1, 1](values[0], out)
+    fast = launcher(stored)
+    fast[1, 1](values[0], out)
     without_numba()
     for value in values:
-        quick[1, 1](value, out)
+        fast[1, 1](value, out)
         assert out.copy_to_host()[0] == value
 
 
@@ -128,20 +214,20 @@ def test_pythons_numbers(value):
 
 @pytest.mark.gpu
 def test_numbers_beyond_a_type_are_numbas_affair():
-    out, quick = cuda.to_device(np.zeros(1, np.int64)), launcher(stored)
-    quick[1, 1](1, out)
+    out, fast = cuda.to_device(np.zeros(1, np.int64)), launcher(stored)
+    fast[1, 1](1, out)
     for number in (2**64, -(2**63) - 1, 2**70):
         numbas = raised(stored[1, 1], number, out), out.copy_to_host()[0]
-        assert (raised(quick[1, 1], number, out), out.copy_to_host()[0]) == numbas
+        assert (raised(fast[1, 1], number, out), out.copy_to_host()[0]) == numbas
 
 
 @pytest.mark.gpu
 def test_tuples_nest(library, without_numba):
     x, y, out = (library.array(draw(N, seed=k)) for k in range(3))
-    quick = launcher(picked)
-    quick[2, 128](((x, (y, np.float32(2))), np.float32(1)), out)
+    fast = launcher(picked)
+    fast[2, 128](((x, (y, np.float32(2))), np.float32(1)), out)
     without_numba()
-    quick[2, 128](((y, (x, np.float32(3))), np.float32(4)), out)
+    fast[2, 128](((y, (x, np.float32(3))), np.float32(4)), out)
     expected = draw(N, seed=1) * np.float32(3) + draw(N) + np.float32(4)
     np.testing.assert_allclose(library.numpy(out), expected, rtol=2 * np.finfo("f").eps)  # one may be contracted
 
@@ -163,7 +249,7 @@ def test_pointers_and_signatures_that_cast():
 
 @pytest.mark.gpu
 def test_layouts_may_change_from_launch_to_launch(library):
-    quick = launcher(transposed)
+    fast = launcher(transposed)
     for turn in range(6):
         shape = (8 + turn, 12)
         x = draw(*shape, seed=turn)
@@ -172,7 +258,7 @@ def test_layouts_may_change_from_launch_to_launch(library):
             layouts += [library.array(np.ascontiguousarray(x.T)).T, library.array(draw(2 * shape[0], 12))[::2]]
         for each in layouts:
             out = library.array(np.zeros(shape[::-1], np.float32))
-            quick[(1, 1), (16, 16)](each, out)
+            fast[(1, 1), (16, 16)](each, out)
             np.testing.assert_array_equal(library.numpy(out), library.numpy(each).T)
 
 
@@ -280,12 +366,12 @@ def test_a_launch_waits_for_the_stream_that_pytorch_works_on():
     torch = Library("torch").module
     x, out = torch.zeros(1 << 22, device="cuda"), torch.empty(1 << 22, device="cuda")
     stream = torch.cuda.Stream()
-    quick = launcher(scaled)
+    fast = launcher(scaled)
     for turn in range(1, 20):
         with torch.cuda.stream(stream):
             for _ in range(5):
                 x.add_(1)
-            quick[1 << 14, 256](x, np.float32(2), out)
+            fast[1 << 14, 256](x, np.float32(2), out)
         torch.cuda.current_stream().synchronize()
         assert (out == 10 * turn).all()
         stream.wait_stream(torch.cuda.current_stream())
@@ -294,14 +380,14 @@ def test_a_launch_waits_for_the_stream_that_pytorch_works_on():
 @pytest.mark.gpu
 def test_threads_share_a_launcher():
     count = 8
-    quick, wrong = launcher(scaled), []
+    fast, wrong = launcher(scaled), []
     inputs = [cuda.to_device(draw(N, seed=k)) for k in range(count)]
     outs = [cuda.to_device(np.zeros(N, np.float32)) for _ in range(count)]
 
     def work(k):
         stream = cuda.stream()
         for turn in range(300):
-            quick[2, 128, stream](inputs[k], np.float32(turn), outs[k])
+            fast[2, 128, stream](inputs[k], np.float32(turn), outs[k])
             if turn % 30 == 0:
                 stream.synchronize()
                 if not (outs[k].copy_to_host(stream=stream) == draw(N, seed=k) * np.float32(turn)).all():
@@ -348,8 +434,8 @@ def twice(x):
 quick, plan = launcher(twice), None
 for turn in range(4):
     x = cuda.to_device(np.arange(8.0))
-    quick[1, 32](x)
-    quick[1, 32](x)
+    fast[1, 32](x)
+    fast[1, 32](x)
     plan = plan or kernels.add.plan(like=(x, 1.0), out=x)
     plan(x, 1.0, out=x)
     assert (kernels.add(x, 0.5).copy_to_host() == 4 * np.arange(8.0) + 1.5).all()
@@ -370,11 +456,11 @@ def test_the_current_device_computes():
     torch = Library("torch").module
     if torch.cuda.device_count() < 2:
         pytest.skip("one GPU")
-    quick = launcher(scaled)
+    fast = launcher(scaled)
     for device in (0, 1, 0, 1):
         with cuda.gpus[device]:
             x, out = cuda.to_device(draw(N)), cuda.to_device(np.zeros(N, np.float32))
-            quick[2, 128](x, np.float32(device + 2), out)
+            fast[2, 128](x, np.float32(device + 2), out)
             np.testing.assert_array_equal(out.copy_to_host(), draw(N) * np.float32(device + 2))
 
 

@@ -234,6 +234,49 @@ def test_a_refused_launch_raises():
     assert left  # the full way says what the driver refuses
 
 
+def test_pytorchs_check_of_tensors_sees_all_that_matters():
+    torch = pytest.importorskip("torch")
+    x, y = torch.rand(4, 6), torch.rand(4, 6)
+    for tensors in ((x, y), (x, x), (x, y, x)):
+        check = quick.tensor_check(tensors)
+        assert check(*tensors)
+        for other in (
+            x[:2],
+            x.T,
+            x.double(),
+            torch._neg_view(x),
+            x.clone().requires_grad_(),
+            x.numpy(),
+            None,
+            x[:, ::2],
+        ):
+            assert not check(other, *tensors[1:])
+            assert not check(*tensors[:-1], other)
+    assert quick.tensor_check((x, y))(y, x)
+    assert not quick.tensor_check((x, x))(x, y)
+    z = torch.complex(x, y)
+    assert not quick.tensor_check((z,))(z.conj())
+
+
+def test_a_check_that_was_made_where_gradients_are_off_does_not_pass_where_they_are_on():
+    torch = pytest.importorskip("torch")
+    parameter = torch.nn.Parameter(torch.rand(3))
+    with torch.no_grad():
+        check = quick.tensor_check((parameter,))
+        assert check(parameter)
+    assert not check(parameter)
+
+
+def test_tensors_are_checked_by_their_attributes_where_pytorch_has_no_check(monkeypatch):
+    torch = pytest.importorskip("torch")
+    x = torch.rand(4, 6)
+    monkeypatch.setattr(torch._C, "_dynamo", None)
+    check = quick.tensor_check((x, x))
+    assert check(x, x)
+    for other in (x[:2], x.T, x.double(), torch._neg_view(x), x.clone().requires_grad_()):
+        assert not check(x, other)
+
+
 def test_the_plans_of_a_function_are_bounded(monkeypatch):
     monkeypatch.setattr(plans, "KEPT", 3)
     monkeypatch.setattr(plans, "_quick_function", lambda call, otherwise: lambda: None)
