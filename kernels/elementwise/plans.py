@@ -32,7 +32,7 @@ class Calls:
 
     def __init__(self, mapping, complete=None):
         self._mapping, self._complete = mapping, complete
-        self._plans, self._lock = {}, threading.Lock()
+        self._plans, self._seen, self._lock = {}, {}, threading.Lock()
 
     @opaque
     def __call__(self, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
@@ -50,7 +50,10 @@ class Calls:
         call = examine(self._mapping(inputs), inputs, out, where, casting, dtype, stream)
         found = compute(call)
         if _is_quick(call):
-            self._keep(key, call, found)
+            if key in self._seen:
+                self._keep(key, call, found)
+            else:  # a plan takes longer to make than a call: shapes that are ever new get none
+                self._remember(self._seen, key, None)
         return found
 
     def _keep(self, key, call, found):
@@ -58,10 +61,13 @@ class Calls:
         plan = unchecked.plan = _quick_function(call, unchecked)
         if plan is not None:
             _renew(plan, call, found)
-            with self._lock:
-                while len(self._plans) >= KEPT:
-                    del self._plans[next(iter(self._plans))]
-                self._plans[key] = plan
+            self._remember(self._plans, key, plan)
+
+    def _remember(self, known, key, value):
+        with self._lock:
+            while len(known) >= KEPT:
+                del known[next(iter(known))]
+            known[key] = value
 
     @opaque
     def plan(self, like, *, out=None, where=True, casting="same_kind", dtype=None):

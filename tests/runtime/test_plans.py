@@ -288,6 +288,18 @@ def test_the_plans_of_a_function_are_bounded(monkeypatch):
     assert [key[0] for key in calls._plans] == [2, 3, 4]
 
 
+def test_only_what_is_repeated_gets_a_plan(monkeypatch):
+    made = []
+    monkeypatch.setattr(plans.quick, "describe", lambda arguments: arguments)
+    monkeypatch.setattr(plans, "examine", lambda *given: None)
+    monkeypatch.setattr(plans, "compute", lambda call: "computed")
+    monkeypatch.setattr(plans, "_is_quick", lambda call: True)
+    monkeypatch.setattr(plans.Calls, "_keep", lambda self, key, call, found: made.append(key[0]))
+    calls = plans.Calls(lambda inputs: None)
+    assert [calls((shape,)) for shape in (1, 2, 3, 2)] == ["computed"] * 4
+    assert made == [(2,)]
+
+
 # --- on a GPU -----------------------------------------------------------------------------------------------------
 
 
