@@ -7,7 +7,6 @@ through code written for these (`kernels.runtime.quick`), and one driver call.
 import functools
 import struct
 import threading
-import weakref
 
 from numba import cuda, types
 
@@ -20,8 +19,6 @@ from .memory import current_device, follow
 
 #: Layouts of arguments, and configurations, that are remembered; the oldest go first.
 KEPT = 256
-
-_launchers = weakref.WeakKeyDictionary()
 
 
 def launcher(kernel):
@@ -74,9 +71,8 @@ def launcher(kernel):
 
     if not isinstance(kernel, CUDADispatcher):
         raise TypeError(f"kernel must be a kernel of @cuda.jit, got {type(kernel).__qualname__}")
-    if kernel not in _launchers:
-        _launchers[kernel] = Launcher(kernel)
-    return _launchers[kernel]
+    # The two know one another, and are forgotten together.
+    return kernel.__dict__.setdefault("_quick_launcher", Launcher(kernel))
 
 
 class _SimulatedLauncher:
@@ -107,8 +103,7 @@ class Launcher:
     """What `launcher` returns for a kernel."""
 
     def __init__(self, kernel):
-        # The kernel has this object as its value in a weak dictionary.
-        self._kernel = weakref.ref(kernel)
+        self.kernel = kernel
         self._configured, self._programs, self._lock = {}, {}, threading.Lock()
 
     def __getitem__(self, configuration):
@@ -123,11 +118,6 @@ class Launcher:
     def __call__(self, *args):
         """Raise what a kernel does that is called without a launch configuration."""
         return self.kernel(*args)
-
-    @property
-    def kernel(self):
-        """The kernel that is launched."""
-        return self._kernel()
 
     def program(self, signature):
         """The kernel for a signature."""
@@ -159,7 +149,7 @@ class _Configured:
         self._launcher = launcher
         self._kernel = launcher.kernel  # lives as long as what launches it
         self._numba, self._stream = _configuration(self._kernel, parts)
-        self._run, self._runs, self._lock = self._full, {}, threading.Lock()
+        self._run, self._runs, self._seen, self._lock = self._full, {}, {}, threading.Lock()
 
     @opaque
     def __call__(self, *args):
@@ -176,16 +166,47 @@ class _Configured:
             return
         described = current_device(), described
         run = self._runs.get(described)
-        if run is None:
-            run = self._prepared(args, self._stream, engines.detours) or self._numba
-            with self._lock:
-                _remember(self._runs, described, run)
-        elif run is self._run:  # which could not, so that Numba shall
+        if run is not None and run is self._run:  # which could not, so that Numba shall
             self._numba(*args)
-            quick.renew(run, _tensors(args))
+            _renew(run, args)
+        elif run is not None:
+            self._run = run
+            run(*args)
+        elif described in self._seen:
+            self._keep(described, args)
+        else:  # code takes longer to write than a launch: layouts that are ever new get none
+            self._once(args, self._stream)
+            self._remember(self._seen, described, None)
+
+    def _keep(self, described, args):
+        """Write the code for arguments of these types and layouts, and run it."""
+        found = self._source(args)
+        if found is None:
+            self._numba(*args)
             return
-        self._run = run if run is not self._numba else self._full
+        run = found[0].function(found[1], self._stream, self._numba.pre_launch_callbacks, self._full)
+        _renew(run, args)
+        self._remember(self._runs, described, run)
+        self._run = run
         run(*args)
+
+    def _remember(self, known, key, value):
+        with self._lock:
+            _remember(known, key, value)
+
+    def _once(self, args, stream, numba=None):
+        """Launch on a stream without writing code for it; Numba does what that cannot."""
+        found = self._source(args)
+        if found is not None:
+            source, launch = found
+            try:
+                for current in source.producers.values():
+                    follow(stream, current(), current_device())
+                launch(stream, *source.values)
+                return
+            except _NUMBAS:
+                pass
+        (numba or self._numba)(*args)
 
     def _recorded(self, args, recording):
         """Launch on the stream of a recording."""
@@ -193,13 +214,11 @@ class _Configured:
             raise ValueError("stream must be left out in a recording, which has a stream of its own")
         recording.keep(*args)
         numba = self._numba
-        run = self._prepared(args, int(recording.stream.handle), ())
-        if run is None:
-            run = self._kernel[numba.griddim, numba.blockdim, recording.stream, numba.sharedmem]
-        run(*args)
+        recorded = self._kernel[numba.griddim, numba.blockdim, recording.stream, numba.sharedmem]
+        self._once(args, int(recording.stream.handle), recorded)
 
-    def _prepared(self, args, stream, detours):
-        """The quick way for arguments of these types and layouts, or None."""
+    def _source(self, args):
+        """The arguments as a launch takes them, and the launch; None where Numba must launch."""
         if self._kernel.targetoptions.get("extensions") or _described(args) is None or current_device() is None:
             return None
         signature = self._signature(args)
@@ -210,24 +229,21 @@ class _Configured:
             source = _Source(args, signature)
         except _NoQuickWay:
             return None
-        numba = self._numba
-        configuration = numba.griddim, numba.blockdim, numba.sharedmem
-        launch = Launch(program, current_device(), lambda _: configuration, source.words, self._kernel.__name__)
-        run = source.function(launch, stream, detours, numba.pre_launch_callbacks, self._full)
-        quick.renew(run, _tensors(args))
-        return run
+        configuration = self._numba.griddim, self._numba.blockdim, self._numba.sharedmem
+        name = self._kernel.__name__
+        return source, Launch(program, current_device(), lambda _: configuration, source.words, name)
 
     def _signature(self, args):
         """The types that the kernel is compiled for."""
-        from numba.cuda.cext import _dispatcher
-        from numba.cuda.dispatcher import _LAUNCH_CONFIG_KW
-
         kernel = self._kernel
         if kernel.specialized:
             return next(iter(kernel.overloads.values())).argument_types
         if kernel._can_compile:
             return tuple(map(kernel.typeof_pyval, args))
         # Declared with signatures, to which Numba casts.
+        from numba.cuda.cext import _dispatcher
+        from numba.cuda.dispatcher import _LAUNCH_CONFIG_KW
+
         found = _dispatcher.Dispatcher._cuda_call(kernel, *args, **{_LAUNCH_CONFIG_KW: self._numba})
         return found.argument_types
 
@@ -253,8 +269,25 @@ def _leaves(args):
     return [leaf for x in args for leaf in (_leaves(x) if isinstance(x, tuple) else (x,))]
 
 
-def _tensors(args):
-    return [x for x in _leaves(args) if type(x) not in quick.NUMBERS and operand(x, "x").library == "torch"]
+def _renew(run, args):
+    """Have the code of a launch accept the tensors among these arguments, where they are plain memory."""
+    leaves = [x for x in _leaves(args) if type(x) not in quick.NUMBERS]
+    try:
+        tensors = [x for x in leaves if _plain(x).library == "torch"]
+    except _NoQuickWay:
+        return
+    quick.renew(run, tensors)
+
+
+def _plain(x, name="x"):
+    """The operand of an array that a kernel can be given as it is."""
+    try:
+        found = operand(x, name)
+    except (TypeError, ValueError):  # of which Numba has its own opinion
+        raise _NoQuickWay from None
+    if found.device is None or found.array is not x:  # a lazily negated tensor, say
+        raise _NoQuickWay
+    return found
 
 
 #: What Numba is left to raise in its own words: numbers beyond their types, and what the driver refuses.
@@ -266,12 +299,22 @@ class _NoQuickWay(Exception):
 
 
 class _Source:
-    """The code of a quick launch for arguments of certain types and layouts."""
+    """Arguments as a launch takes them, and the code for others of the same types and layouts.
+
+    Attributes
+    ----------
+    words : list
+        Of `Launch`.
+    values : list
+        For those that change.
+    producers : dict
+        Library -> what answers with the stream that it works on.
+    """
 
     def __init__(self, args, signature):
-        self.words = []  # as `Launch` takes them
+        self.words, self.values, self.producers = [], [], {}
         self._given, self._conditions, self._unpacked, self._tensors, self._facts = [], [], [], [], {}
-        self._producers, self._names = {}, [f"x{k}" for k in range(len(args))]
+        self._names = [f"x{k}" for k in range(len(args))]
         for name, x, native in zip(self._names, args, signature, strict=True):
             self._argument(name, x, native)
 
@@ -288,7 +331,7 @@ class _Source:
         elif type(x) in quick.NUMBERS:
             self._number(name, x, native)
         elif isinstance(native, types.Array):
-            self._array(name, operand(x, name), type(x))
+            self._array(name, _plain(x, name), type(x))
         else:
             raise _NoQuickWay
 
@@ -300,27 +343,30 @@ class _Source:
         # Numba has another kernel for each type, a Python integer's and a Python float's too.
         self._facts[f"{name}_kind"] = type(x)
         self._conditions.append(f"type({name}) is {name}_kind")
-        self._given += [f"{name}.real", f"{name}.imag"] if isinstance(native, types.Complex) else [name]
+        parts = isinstance(native, types.Complex)
+        self.values += [x.real, x.imag] if parts else [x]
+        self._given += [f"{name}.real", f"{name}.imag"] if parts else [name]
 
     def _array(self, name, x, kind):
         look = quick.look(name, kind, x)
-        if look is None or x.device is None:
+        if look is None:
             raise _NoQuickWay
         itemsize = x.dtype.itemsize
         size = functools.reduce(int.__mul__, x.shape, 1)
         # As Numba passes arrays: two owners, none here, size, size of an item, address, shape, strides.
         self.words += [0, 0, size, itemsize, "Q", *x.shape, *(s * itemsize for s in x.strides)]
+        self.values.append(x.pointer)
         self._facts |= look.facts
         self._conditions += [look.condition] if look.condition else []
         self._given += look.words
         if x.library == "torch":
             self._tensors.append(name)
         if x.library in ("torch", "cupy"):
-            self._producers[x.library] = producer(x)
+            self.producers[x.library] = producer(x)
 
-    def function(self, launch, stream, detours, callbacks, full):
+    def function(self, launch, stream, callbacks, full):
         """The function of the arguments that launches."""
-        names = [f"producer_{library}" for library in self._producers]
+        names = [f"producer_{library}" for library in self.producers]
         conditions = list(self._conditions)
         if self._tensors:
             tensors = ", ".join(self._tensors)
@@ -343,10 +389,10 @@ class _Source:
             "        except beyond: pass",
             "    full(*args)",
         ]
-        facts = self._facts | dict(zip(names, self._producers.values(), strict=True))
+        facts = self._facts | dict(zip(names, self.producers.values(), strict=True))
         facts |= {
             "launch": launch, "rows": launch.rows, "write": launch.write, "success": SUCCESS, "stream": stream,
-            "full": full, "detours": detours, "callbacks": callbacks, "beyond": _NUMBAS, "follow": follow,
+            "full": full, "detours": engines.detours, "callbacks": callbacks, "beyond": _NUMBAS, "follow": follow,
             "device": current_device(),
             "check": quick.never, "others": quick.never, "checks": (), "tensors": len(self._tensors),
         }  # fmt: skip

@@ -1,6 +1,7 @@
 """The quick launch of a user's own kernel: what Numba's does, without Numba on the way."""
 
 import importlib.util
+import struct
 import subprocess
 import sys
 import threading
@@ -105,7 +106,7 @@ def quick_launch(monkeypatch):
         (x, (1.5, x), 3, 1j), (array, types.Tuple([types.float64, array]), types.int64, types.complex64)
     )
     launch, left = Launched(), []
-    run = source.function(launch, 5, set(), [], lambda *args: left.append(args))
+    run = source.function(launch, 5, [], lambda *args: left.append(args))
     return source, launch, left, run
 
 
@@ -113,9 +114,88 @@ def test_arguments_are_passed_as_numba_passes_them(quick_launch):
     source, launch, left, run = quick_launch
     array = [0, 0, 24, 4, "Q", 4, 6, 24, 4]  # owners, size, size of an item, address, shape, strides
     assert source.words == [*array, "d", *array, "q", "f", "f"]
+    assert source.values == [4096, 1.5, 4096, 3, 0.0, 1.0]
     run(DeviceArray(64), (2.5, DeviceArray(128)), -7, 2 - 3j)
     assert launch.words == [(64, 2.5, 128, -7, 2.0, -3.0)]
     assert left == []
+
+
+class Kernel:
+    """A dispatcher, as far as a launcher asks it; it remembers what is launched by it."""
+
+    targetoptions, specialized, _can_compile, __name__ = {}, False, True, "kernel"
+
+    def __init__(self):
+        self.launched = []
+
+    def typeof_pyval(self, x):
+        return types.Array(float32, 2, "C") if isinstance(x, DeviceArray) else types.int8
+
+    def __getitem__(self, parts):
+        def configured(*args):
+            self.launched.append(args)
+
+        configured.griddim, configured.blockdim, configured.sharedmem = (1, 1, 1), (32, 1, 1), 0
+        configured.pre_launch_callbacks = []
+        return configured
+
+
+class Launching(Launched):
+    """In place of a `Launch`, of which all are listed."""
+
+    made = ()
+
+    def __init__(self, program, device, configure, words, name):
+        super().__init__()
+        Launching.made += (self,)
+
+    def write(self, row, at, *words):
+        if words[-1] > 127:
+            raise struct.error("byte format requires -128 <= number <= 127")
+        self.words.append(words)
+
+    def __call__(self, stream, *words):
+        self.write(None, 0, *words)
+
+
+@pytest.fixture
+def configured(quick_launch, monkeypatch):
+    monkeypatch.setattr(Launching, "made", ())
+    monkeypatch.setattr(launchers, "Launch", Launching)
+    monkeypatch.setattr(
+        launchers, "Program", lambda kernel, signature: type("P", (), {"image": lambda self, d: True})()
+    )
+    described = {DeviceArray: lambda x: (x.dtype, x.shape, x.strides)}
+    monkeypatch.setattr(quick, "_DESCRIBERS", quick._DESCRIBERS | described)
+    kernel = Kernel()
+    return kernel, launchers.Launcher(kernel)[1, 32]
+
+
+def test_code_is_written_for_launches_that_are_repeated(configured):
+    kernel, launch = configured
+    for turn in range(4):
+        launch(DeviceArray(64 * turn), turn)
+    assert [made.words for made in Launching.made] == [[(0, 0)], [(64, 1), (128, 2), (192, 3)]]
+    for shape in ((6, 4), (2, 12), (4, 6)):
+        launch(DeviceArray(512, shape=shape), 9)
+    assert [made.words for made in Launching.made[1:]] == [
+        [(64, 1), (128, 2), (192, 3), (512, 9)],
+        [(512, 9)],
+        [(512, 9)],
+    ]
+    assert kernel.launched == []
+
+
+def test_numba_launches_what_the_code_cannot(configured):
+    kernel, launch = configured
+    array = DeviceArray(64)
+    expected = []
+    for number in (1, 200, 2, 3, 300, 4):
+        launch(array, number)
+        expected += [(array, number)] * (number > 127)
+    assert kernel.launched == expected
+    launch([1, 2])
+    assert kernel.launched[-1] == ([1, 2],)
 
 
 NOT_QUICK = {
