@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..device.instructions import SIMULATED
-from ..runtime.launch import Launch, Program, SimulatedLaunch, code, resources
+from ..runtime.launch import Launch, Program, SimulatedLaunch, code, registers
 from .kernels import block, contiguous, masked, strided, widest_block
 
 #: Widest access of a thread, in bytes. 32 measured slower: add of 2^28 float32 1056 us against 1051 (H100).
@@ -65,7 +65,7 @@ _program = functools.lru_cache(maxsize=8192)(Program)
 
 
 def _configure(count, function):
-    threads = min(block(count), widest_block(resources(function)))
+    threads = min(block(count), widest_block(registers(function)))
     return (-(-count // threads), 1, 1), (threads, 1, 1), 0
 
 

@@ -88,6 +88,11 @@ class Call:
     stream: int | None
     like: Operand | None
 
+    @property
+    def inputs(self):
+        """The mask, where there is one, and the inputs."""
+        return self.xs if self.mask is None else [self.mask, *self.xs]
+
 
 def examine(mapping, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
     """The `Call` that applies `mapping` to `inputs` as a NumPy ufunc would be applied.
@@ -136,7 +141,7 @@ def compute(call):
 
 def _check_recorded(call):
     if call.engine == "cuda":
-        for x in (*call.xs, *([call.mask] if call.mask else ()), *(y for y in call.outs if y is not None)):
+        for x in (*call.inputs, *(y for y in call.outs if y is not None)):
             if x.device is None and (x.shape or call.device is None):
                 raise ValueError(f"{x.name} is in host memory; a graph records work on device memory")
     if None in call.outs and call.like is not None and call.like.library == "jax":
@@ -347,10 +352,14 @@ def _by_kernel(mapping, xs, mask, ys, loop, shape, device, stream):
 
 def _launch(f, sources, mask, targets, shape, device, stream, name):
     operands = [*sources, *targets] if mask is None else [mask, *sources, *targets]
-    fitting = launch(
-        f, tuple(map(layout, sources)), mask and layout(mask), tuple(map(layout, targets)), shape, device, name
-    )
+    fitting = launch_of(f, sources, mask, targets, shape, device, name)
     fitting(stream, *words(map(_argument, operands)))
+
+
+def launch_of(f, sources, mask, targets, shape, device, name):
+    """The launch over operands that lie as these do."""
+    ins, outs = (tuple(map(layout, group)) for group in (sources, targets))
+    return launch(f, ins, mask and layout(mask), outs, shape, device, name)
 
 
 def layout(x):
@@ -407,12 +416,18 @@ def _fetch(y, target, device, stream):
     np.copyto(y.memory, fetched)
 
 
+def clash(x, y):
+    """Between which two differences of addresses two arrays overlap, and whether an element may be its own place."""
+    (a, b), (c, d) = (span(z.shape, z.strides) for z in (x, y))
+    m, n = x.dtype.itemsize, y.dtype.itemsize
+    return c * n - b * m, d * n - a * m, (x.shape, x.strides, x.dtype) == (y.shape, y.strides, y.dtype)
+
+
 def _overlap(x, y):
     if x.library == "value" or 0 in x.shape or 0 in y.shape:
         return False
-    (a, b), (c, d) = (span(z.shape, z.strides) for z in (x, y))
-    m, n = x.dtype.itemsize, y.dtype.itemsize
-    if x.pointer + a * m >= y.pointer + d * n or y.pointer + c * n >= x.pointer + b * m:
+    below, above, _ = clash(x, y)
+    if not below < x.pointer - y.pointer < above:
         return False
     try:
         return np.shares_memory(described(x), described(y), max_work=1000)

@@ -150,37 +150,39 @@ def _make_sgd(apply):
     return sgd_step
 
 
-def _step_of_adam(apply, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, coupled, decoupled, stream):
-    if step < 1:
-        raise ValueError(f"step must be 1 or more, got {step}")
-    beta1, beta2 = map(float, betas)
-    numbers = float(lr), beta1, beta2, float(eps), coupled, decoupled, 1 - beta1**step, 1 - beta2**step
-    apply(param, grad, exp_avg, exp_avg_sq, *numbers, out=(param, exp_avg, exp_avg_sq), stream=stream)
+def _adam_maker(name, default, decoupled):
+    """What makes the step of Adam whose weight decay is `default`, and `decoupled` from the gradient or not."""
 
+    def make(apply):
+        def adam(
+            param,
+            grad,
+            exp_avg,
+            exp_avg_sq,
+            *,
+            step,
+            lr=1e-3,
+            betas=(0.9, 0.999),
+            eps=1e-8,
+            weight_decay=default,
+            stream=None,
+        ):
+            if step < 1:
+                raise ValueError(f"step must be 1 or more, got {step}")
+            beta1, beta2 = map(float, betas)
+            decay = (0.0, float(weight_decay)) if decoupled else (float(weight_decay), 0.0)
+            numbers = float(lr), beta1, beta2, float(eps), *decay, 1 - beta1**step, 1 - beta2**step
+            apply(param, grad, exp_avg, exp_avg_sq, *numbers, out=(param, exp_avg, exp_avg_sq), stream=stream)
 
-def _make_adam(apply):
-    def adam_step(
-        param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0, stream=None
-    ):
-        coupled = float(weight_decay)
-        _step_of_adam(apply, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, coupled, 0.0, stream)
+        adam.__name__ = name
+        return adam
 
-    return adam_step
-
-
-def _make_adamw(apply):
-    def adamw_step(
-        param, grad, exp_avg, exp_avg_sq, *, step, lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=1e-2, stream=None
-    ):
-        decoupled = float(weight_decay)
-        _step_of_adam(apply, param, grad, exp_avg, exp_avg_sq, step, lr, betas, eps, 0.0, decoupled, stream)
-
-    return adamw_step
+    return make
 
 
 sgd_step = _published(_make_sgd, _sgd, (1.0, 1.0, 1.0, 1.0, True), (0, 2), _SGD)
 adam_step = _published(
-    _make_adam,
+    _adam_maker("adam_step", 0.0, decoupled=False),
     _adam,
     (1.0,) * 8,
     (0, 2, 3),
@@ -193,7 +195,7 @@ adam_step = _published(
     ),
 )
 adamw_step = _published(
-    _make_adamw,
+    _adam_maker("adamw_step", 1e-2, decoupled=True),
     _adam,
     (1.0,) * 8,
     (0, 2, 3),

@@ -9,11 +9,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ..runtime import quick
-from ..runtime.arrays import Operand, contiguous_strides, maker, operand, producer, span, stream_handle
+from ..runtime.arrays import Operand, contiguous_strides, maker, operand, producer, stream_handle
 from ..runtime.frameworks import opaque
 from ..runtime.memory import follow
-from .layout import launch
-from .mapping import compute, examine, layout, source
+from .mapping import clash, compute, examine, launch_of, layout, source
 
 #: Plans that one function keeps; the oldest go first.
 KEPT = 512
@@ -146,7 +145,7 @@ class _Checked:
     def __init__(self, call, options, complete):
         self._mapping, self._loop, self._options, self._complete = call.mapping, call.loop, options, complete
         self._device, self._masked, self.plan = call.device, call.mask is not None, None
-        self._expected = [_Expected.of(x) for x in _inputs(call)]
+        self._expected = [_Expected.of(x) for x in call.inputs]
         self._outs = [_Expected.of(y) for y in _targets(call)]
 
     def __call__(self, inputs, out, where, stream):
@@ -172,7 +171,7 @@ class _Checked:
     def _check(self, call):
         if (call.mask is not None) != self._masked:
             raise ValueError(f"where was {'' if self._masked else 'not '}given when the plan was made")
-        for x, expected in zip(_inputs(call), self._expected, strict=True):
+        for x, expected in zip(call.inputs, self._expected, strict=True):
             expected.check(x)
         for y, expected in zip(call.outs, self._outs, strict=True):
             if y is not None:
@@ -237,7 +236,7 @@ class _Expected(NamedTuple):
 
 def _is_quick(call):
     """Whether the arrays of a call are all on one device, and its numbers are free of conditions."""
-    inputs = _inputs(call)
+    inputs = call.inputs
     return (
         call.engine == "cuda"
         and call.device is not None
@@ -253,7 +252,7 @@ def _quick_function(call, otherwise, given=None):
 
     `given` are the inputs as a user gave them: some may have been left out, or be None.
     """
-    inputs, targets = _inputs(call), _targets(call)
+    inputs, targets = call.inputs, _targets(call)
     parameters = [f"x{k}" for k in range(len(call.xs))]
     names = [*(["where"] if call.mask else []), *parameters, *(f"y{k}" for k in range(len(targets)))]
     kinds = [type(call.like.array if x.array is None else x.array) for x in (*inputs, *targets)]
@@ -263,8 +262,8 @@ def _quick_function(call, otherwise, given=None):
     first = [sum(len(each.words) for each in looks[:k]) for k in range(len(looks))]  # word of an argument
     arrays = [(first[k], x) for k, x in enumerate([*inputs, *targets]) if x.device is not None]
     results = arrays[-len(targets) :]
-    apart = [(k, j, *_clash(x, y)) for j, y in results for k, x in arrays[: -len(targets)]]
-    apart += [(k, j, *_clash(x, y)[:2], False) for j, y in results for k, x in results if k < j]
+    apart = [(k, j, *clash(x, y)) for j, y in results for k, x in arrays[: -len(targets)]]
+    apart += [(k, j, *clash(x, y)[:2], False) for j, y in results for k, x in results if k < j]
     numbers = [x.array for x in call.xs]
     given = numbers if given is None else given
     way = quick.Quick(
@@ -295,13 +294,9 @@ def _renew(plan, call, found):
     """Have a plan's quick way accept tensors of the types of those of `call`, whose result was `found`."""
     found = found if isinstance(found, tuple) else (found,)
     libraries = [call.like.library if y is None else y.library for y in call.outs]
-    tensors = [x.array for x in _inputs(call) if x.library == "torch" and x.device is not None]
+    tensors = [x.array for x in call.inputs if x.library == "torch" and x.device is not None]
     tensors += [y for y, library in zip(found, libraries, strict=True) if library == "torch"]
     quick.renew(plan, tensors)
-
-
-def _inputs(call):
-    return call.xs if call.mask is None else [call.mask, *call.xs]
 
 
 def _targets(call):
@@ -317,22 +312,13 @@ def _targets(call):
 
 def _launch(call):
     """The launch of a quick call."""
-    sources = tuple(layout(source(x, d, call.device, 0)) for x, d in zip(call.xs, call.loop.ins, strict=True))
-    targets = tuple(map(layout, _targets(call)))
-    mask = call.mask and layout(call.mask)
-    return launch(call.loop.f, sources, mask, targets, call.shape, call.device, call.mapping.name)
+    sources = [source(x, d, call.device, 0) for x, d in zip(call.xs, call.loop.ins, strict=True)]
+    return launch_of(call.loop.f, sources, call.mask, _targets(call), call.shape, call.device, call.mapping.name)
 
 
 def _least(number):
     """The largest power of two that divides a number."""
     return number & -number
-
-
-def _clash(x, y):
-    """Between which two differences of addresses two arrays overlap, and whether an element may be its own place."""
-    (a, b), (c, d) = (span(z.shape, z.strides) for z in (x, y))
-    m, n = x.dtype.itemsize, y.dtype.itemsize
-    return c * n - b * m, d * n - a * m, (x.shape, x.strides, x.dtype) == (y.shape, y.strides, y.dtype)
 
 
 def _current(producers, device):

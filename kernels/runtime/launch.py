@@ -59,6 +59,7 @@ class Program:
         with _loading:
             if device not in self._loaded:
                 self._loaded[device] = self._load(device)
+                _when_reset(cuda.current_context(), functools.partial(_forget, weakref.ref(self), device))
             return self._loaded[device]
 
     def _load(self, device):
@@ -68,7 +69,7 @@ class Program:
             compiled.bind()
             kernel = driver.CUkernel(int(compiled._codelibrary.get_cufunc().kernel.handle))
             function = check(driver.cuKernelGetFunction(kernel), "loading a kernel")
-            return self._loaded_here(device, function), compiled.cooperative
+            return function, compiled.cooperative
         if image not in self._libraries:  # once per process, whatever contexts come and go
             found = driver.cuLibraryLoadData(image.cubin, None, None, 0, None, None, 0)
             self._libraries[image] = check(found, "loading a kernel")
@@ -77,11 +78,7 @@ class Program:
         if image.carveout is not None:
             carveout = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_PREFERRED_SHARED_MEMORY_CARVEOUT
             check(driver.cuFuncSetAttribute(function, carveout, image.carveout), "setting a carveout")
-        return self._loaded_here(device, function), image.cooperative
-
-    def _loaded_here(self, device, function):
-        _when_reset(cuda.current_context(), functools.partial(_forget, weakref.ref(self), device))
-        return function
+        return function, image.cooperative
 
     def follow(self, launch):
         """Have `launch` start anew when its context is gone."""
@@ -102,17 +99,14 @@ def _forget(program, device):
 class _Loaded:
     """Stands among the modules of a context, which Numba drops when it resets the context."""
 
-    def __init__(self, handle):
-        self.handle = handle
-
 
 def _when_reset(context, call):
-    mark = _Loaded(object())
-    context.modules[mark.handle] = mark
+    mark = _Loaded()
+    context.modules[mark] = mark
     weakref.finalize(mark, call).atexit = False
 
 
-def resources(function):
+def registers(function):
     """Registers of a thread of a kernel."""
     attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_NUM_REGS
     return check(driver.cuFuncGetAttribute(attribute, function), "asking a kernel")

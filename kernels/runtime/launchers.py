@@ -14,7 +14,7 @@ from ..device.instructions import SIMULATED
 from . import engines, quick
 from .arrays import operand, producer, stream_handle
 from .frameworks import opaque
-from .launch import SUCCESS, Launch, Program, code
+from .launch import Launch, Program, code
 from .memory import current_device, follow
 
 #: Layouts of arguments, and configurations, that are remembered; the oldest go first.
@@ -369,9 +369,7 @@ class _Source:
         names = [f"producer_{library}" for library in self.producers]
         conditions = list(self._conditions)
         if self._tensors:
-            tensors = ", ".join(self._tensors)
-            conditions.append(f"(check({tensors}) or others({tensors}))")
-        given = "".join(f", {word}" for word in self._given)
+            conditions.append(quick.condition(self._tensors))
         lines = [
             "def run(*args):",
             f"    if detours or callbacks or len(args) != {len(self._names)}: return full(*args)",
@@ -380,21 +378,15 @@ class _Source:
             f"    if {' and '.join(conditions) or 'True'}:",
             "        try:",
             *(f"            if (p := {name}()) != stream: follow(stream, p, device)" for name in names),
-            "            try: row = rows.pop()",
-            "            except IndexError: row = launch.row()",
-            f"            write(row[0], 0{given})",
-            "            status = launch.run(stream, row[1], 0)[0]",
-            "            rows.append(row)",
+            *(" " * 12 + line for line in quick.launching("stream", self._given)),
             "            if status is success: return",
             "        except beyond: pass",
             "    full(*args)",
         ]
         facts = self._facts | dict(zip(names, self.producers.values(), strict=True))
-        facts |= {
-            "launch": launch, "rows": launch.rows, "write": launch.write, "success": SUCCESS, "stream": stream,
-            "full": full, "detours": engines.detours, "callbacks": callbacks, "beyond": _NUMBAS, "follow": follow,
+        facts |= quick.facts_of(launch, self._tensors) | {
+            "stream": stream, "full": full, "callbacks": callbacks, "beyond": _NUMBAS, "follow": follow,
             "device": current_device(),
-            "check": quick.never, "others": quick.never, "checks": (), "tensors": len(self._tensors),
         }  # fmt: skip
         exec(compile("\n".join(filter(None, lines)), "<quick launch>", "exec"), facts)
         return facts["run"]

@@ -221,6 +221,31 @@ def _attribute_check(expected):
 _LEFT = (struct.error, OverflowError, MemoryError, RuntimeError)
 
 
+def condition(tensors):
+    """That tensors of these names pass one of the checks that were made."""
+    listed = ", ".join(tensors)
+    return f"(check({listed}) or others({listed}))"
+
+
+def launching(stream, words):
+    """The lines that launch and leave a ``status``, as `Launch.__call__` does: to call it would cost 0.3 us."""
+    return [
+        "try: row = rows.pop()",
+        "except IndexError: row = launch.row()",
+        f"write({', '.join(('row[0]', '0', *words))})",
+        f"status = launch.run({stream}, row[1], 0)[0]",
+        "rows.append(row)",
+    ]
+
+
+def facts_of(launch, tensors):
+    """The names that `launching` and `condition` use."""
+    return {
+        "launch": launch, "rows": launch.rows, "write": launch.write, "success": SUCCESS, "detours": engines.detours,
+        "check": never, "others": never, "checks": (), "tensors": len(tensors),
+    }  # fmt: skip
+
+
 class Quick(NamedTuple):
     """What a quick call does, in the order of its kernel's arguments: inputs first, then outputs.
 
@@ -268,11 +293,8 @@ class Quick(NamedTuple):
         otherwise : callable
             ``otherwise(inputs, out, where, stream)`` does what is not quick.
         """
-        facts = {
-            "launch": launch, "rows": launch.rows, "write": launch.write, "success": SUCCESS,
-            "make": make, "current": current, "ordered": ordered, "otherwise": otherwise,
-            "detours": engines.detours, "beyond": _LEFT,
-            "check": never, "others": never, "checks": (), "tensors": len(self.tensors),
+        facts = facts_of(launch, self.tensors) | {
+            "make": make, "current": current, "ordered": ordered, "otherwise": otherwise, "beyond": _LEFT,
         }  # fmt: skip
         if self.tensors:
             import torch
@@ -295,9 +317,8 @@ class Quick(NamedTuple):
         conditions = [] if "where" in self.inputs else ["where is True"]
         conditions += [each.condition for each in self.looks if each.condition]
         if self.tensors:
-            tensors = ", ".join(self.tensors)
             conditions.append("forward._current_level < 0")  # no dual tensors, whose tangents would be lost
-            conditions.append(f"(check({tensors}) or others({tensors}))")
+            conditions.append(condition(self.tensors))
         names = [*self.inputs, *self.outs]
         words, owners = zip(
             *[(w, name) for name, x in zip(names, self.looks, strict=True) for w in x.words], strict=True
@@ -330,11 +351,7 @@ class Quick(NamedTuple):
             # All that may fail comes before the launch, which the full way would repeat.
             "                s = current() if stream is None else ordered(stream)",
             *([f"                written(({written}))"] if written else []),
-            "                try: row = rows.pop()",
-            "                except IndexError: row = launch.row()",
-            f"                write(row[0], 0, {given})",
-            "                status = launch.run(s, row[1], 0)[0]",
-            "                rows.append(row)",
+            *(" " * 16 + line for line in launching("s", numbered)),
             f"                if status is not success: launch.elsewhere(status, s, {given})",
             f"                return {outs}",
             "    except beyond: pass",
