@@ -10,13 +10,10 @@ from numba import cuda
 
 import kernels
 from kernels.runtime import graph, launcher
+from tests.fakes import draw
 from tests.libraries import Library
 
 N = 1000
-
-
-def draw(*shape, seed=0):
-    return np.random.default_rng(seed).uniform(1, 2, shape).astype(np.float32)
 
 
 @cuda.jit

@@ -4,7 +4,6 @@ import importlib.util
 import struct
 import subprocess
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -12,9 +11,10 @@ from numba import cuda, float32, int32, types
 
 from kernels.runtime import launcher, launchers, quick
 from kernels.runtime.arrays import DTYPES, Operand
+from tests.fakes import DeviceArray, Launched, draw, in_threads
 from tests.libraries import Library
 
-N = 200
+N, SHAPE = 200, (4, 6)
 
 
 @cuda.jit
@@ -44,10 +44,6 @@ def transposed(x, out):
         out[i, j] = x[j, i]
 
 
-def draw(*shape, seed=0):
-    return np.random.default_rng(seed).uniform(1, 2, shape).astype(np.float32)
-
-
 def test_a_launcher_launches_what_the_kernel_does():
     x, out = cuda.to_device(draw(N)), cuda.to_device(np.zeros(N, np.float32))
     launcher(scaled)[2, 128](x, np.float32(3), out)
@@ -62,34 +58,6 @@ def test_what_is_no_kernel_is_refused():
         launcher(draw)
 
 
-class Memory:
-    def __init__(self, pointer, device):
-        self.device_pointer = pointer
-        self.context = type("Context", (), {"device": type("Device", (), {"id": device})})
-
-
-class DeviceArray:
-    """As Numba's, as far as a quick look goes."""
-
-    def __init__(self, pointer, shape=(4, 6), dtype="f", strides=(24, 4), device=0):
-        self.dtype, self.shape, self.strides, self.stream = np.dtype(dtype), shape, strides, 0
-        self.gpu_data = Memory(pointer, device)
-
-
-class Launched:
-    def __init__(self):
-        self.rows, self.words, self.status = [], [], quick.SUCCESS
-
-    def row(self):
-        return [], 0
-
-    def write(self, row, at, *words):
-        self.words.append(words)
-
-    def run(self, stream, address, extra):
-        return (self.status,)
-
-
 @pytest.fixture
 def quick_launch(monkeypatch):
     """The code for an array, a tuple of a number and an array, an integer and a complex number; what it launched."""
@@ -101,7 +69,7 @@ def quick_launch(monkeypatch):
     monkeypatch.setattr(launchers, "operand", operand_of)
     monkeypatch.setattr(launchers, "current_device", lambda: 0)
     monkeypatch.setattr(quick, "_devices", lambda: 2)
-    x, array = DeviceArray(4096), types.Array(float32, 2, "C")
+    x, array = DeviceArray(4096, SHAPE), types.Array(float32, 2, "C")
     source = launchers._Source(
         (x, (1.5, x), 3, 1j), (array, types.Tuple([types.float64, array]), types.int64, types.complex64)
     )
@@ -115,7 +83,7 @@ def test_arguments_are_passed_as_numba_passes_them(quick_launch):
     array = [0, 0, 24, 4, "Q", 4, 6, 24, 4]  # owners, size, size of an item, address, shape, strides
     assert source.words == [*array, "d", *array, "q", "f", "f"]
     assert source.values == [4096, 1.5, 4096, 3, 0.0, 1.0]
-    run(DeviceArray(64), (2.5, DeviceArray(128)), -7, 2 - 3j)
+    run(DeviceArray(64, SHAPE), (2.5, DeviceArray(128, SHAPE)), -7, 2 - 3j)
     assert launch.words == [(64, 2.5, 128, -7, 2.0, -3.0)]
     assert left == []
 
@@ -174,7 +142,7 @@ def configured(quick_launch, monkeypatch):
 def test_code_is_written_for_launches_that_are_repeated(configured):
     kernel, launch = configured
     for turn in range(4):
-        launch(DeviceArray(64 * turn), turn)
+        launch(DeviceArray(64 * turn, SHAPE), turn)
     assert [made.words for made in Launching.made] == [[(0, 0)], [(64, 1), (128, 2), (192, 3)]]
     for shape in ((6, 4), (2, 12), (4, 6)):
         launch(DeviceArray(512, shape=shape), 9)
@@ -188,7 +156,7 @@ def test_code_is_written_for_launches_that_are_repeated(configured):
 
 def test_numba_launches_what_the_code_cannot(configured):
     kernel, launch = configured
-    array = DeviceArray(64)
+    array = DeviceArray(64, SHAPE)
     expected = []
     for number in (1, 200, 2, 3, 300, 4):
         launch(array, number)
@@ -199,15 +167,15 @@ def test_numba_launches_what_the_code_cannot(configured):
 
 
 NOT_QUICK = {
-    "shape": (DeviceArray(64, shape=(6, 4)), (2.5, DeviceArray(64)), 1, 1j),
-    "strides": (DeviceArray(64, strides=(4, 16)), (2.5, DeviceArray(64)), 1, 1j),
-    "dtype": (DeviceArray(64, dtype="i"), (2.5, DeviceArray(64)), 1, 1j),
-    "device": (DeviceArray(64), (2.5, DeviceArray(64, device=1)), 1, 1j),
-    "number of another type": (DeviceArray(64), (2, DeviceArray(64)), 1, 1j),
-    "scalar of NumPy": (DeviceArray(64), (2.5, DeviceArray(64)), np.int64(1), 1j),
-    "longer tuple": (DeviceArray(64), (2.5, DeviceArray(64), 3), 1, 1j),
-    "no tuple": (DeviceArray(64), [2.5, DeviceArray(64)], 1, 1j),
-    "fewer arguments": (DeviceArray(64), (2.5, DeviceArray(64)), 1),
+    "shape": (DeviceArray(64, shape=(6, 4)), (2.5, DeviceArray(64, SHAPE)), 1, 1j),
+    "strides": (DeviceArray(64, SHAPE, strides=(4, 16)), (2.5, DeviceArray(64, SHAPE)), 1, 1j),
+    "dtype": (DeviceArray(64, SHAPE, dtype="i"), (2.5, DeviceArray(64, SHAPE)), 1, 1j),
+    "device": (DeviceArray(64, SHAPE), (2.5, DeviceArray(64, SHAPE, device=1)), 1, 1j),
+    "number of another type": (DeviceArray(64, SHAPE), (2, DeviceArray(64, SHAPE)), 1, 1j),
+    "scalar of NumPy": (DeviceArray(64, SHAPE), (2.5, DeviceArray(64, SHAPE)), np.int64(1), 1j),
+    "longer tuple": (DeviceArray(64, SHAPE), (2.5, DeviceArray(64, SHAPE), 3), 1, 1j),
+    "no tuple": (DeviceArray(64, SHAPE), [2.5, DeviceArray(64, SHAPE)], 1, 1j),
+    "fewer arguments": (DeviceArray(64, SHAPE), (2.5, DeviceArray(64, SHAPE)), 1),
 }
 
 
@@ -222,7 +190,7 @@ def test_arguments_of_other_types_and_layouts_get_a_full_look(quick_launch, argu
 def test_what_the_driver_refuses_is_left_to_numba(quick_launch):
     _, launch, left, run = quick_launch
     launch.status = None
-    arguments = DeviceArray(64), (2.5, DeviceArray(128)), 1, 1j
+    arguments = DeviceArray(64, SHAPE), (2.5, DeviceArray(128, SHAPE)), 1, 1j
     run(*arguments)
     assert left == [arguments]
 
@@ -473,9 +441,7 @@ def test_threads_share_a_launcher():
                 if not (outs[k].copy_to_host(stream=stream) == draw(N, seed=k) * np.float32(turn)).all():
                     wrong.append((k, turn))
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(count)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
+    in_threads(count, work)
     assert wrong == []
 
 

@@ -1,7 +1,5 @@
 """Plans: calls made once and repeated, which say what does not fit them."""
 
-import threading
-
 import numpy as np
 import pytest
 
@@ -10,13 +8,10 @@ from kernels.elementwise import plans
 from kernels.runtime import engines, quick
 from kernels.runtime.arrays import Operand
 from kernels.runtime.memory import pool_bytes
+from tests.fakes import DeviceArray, Launched, draw, in_threads
 from tests.libraries import Library
 
 N = 1000
-
-
-def draw(*shape, dtype=np.float32, seed=0):
-    return np.random.default_rng(seed).uniform(1, 2, shape).astype(dtype)
 
 
 # --- anywhere -----------------------------------------------------------------------------------------------
@@ -126,37 +121,6 @@ def test_a_plan_says_what_it_is_for():
 
 
 # --- the code of the quick way, with no GPU ---------------------------------------------------------------------
-
-
-class Memory:
-    def __init__(self, pointer, device):
-        self.device_pointer = pointer
-        self.context = type("Context", (), {"device": type("Device", (), {"id": device})})
-
-
-class DeviceArray:
-    """As Numba's, as far as a quick look goes."""
-
-    def __init__(self, pointer, shape=(8,), dtype="f", strides=(4,), device=0, stream=0):
-        self.dtype, self.shape, self.strides, self.stream = np.dtype(dtype), shape, strides, stream
-        self.gpu_data = Memory(pointer, device)
-
-
-class Launched:
-    def __init__(self, status=quick.SUCCESS):
-        self.rows, self.words, self.status = [], [], status
-
-    def row(self):
-        return [], 0
-
-    def write(self, row, at, *words):
-        self.words.append(words)
-
-    def run(self, stream, address, extra):
-        return (self.status,)
-
-    def elsewhere(self, status, stream, *words):
-        raise RuntimeError(f"refused {words}")
 
 
 @pytest.fixture(autouse=True)
@@ -504,9 +468,7 @@ def test_threads_share_a_plan(library):
             if turn % 20 == 0 and not (library.numpy(outs[k]) == draw(N, seed=k) * np.float32(number)).all():
                 wrong.append((k, turn))
 
-    threads = [threading.Thread(target=work, args=(k,)) for k in range(count)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
+    in_threads(count, work)
     assert wrong == []
 
 
