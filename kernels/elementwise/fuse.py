@@ -19,8 +19,8 @@ from ..device.instructions import SIMULATED, device_function, in_simulated_kerne
 from ..device.scalar import compute_dtype
 from ..pairing import REGISTRY
 from ..runtime.frameworks import opaque
-from .mapping import Mapping
-from .plans import Calls
+from ..runtime.plans import Calls
+from .mapping import OPTIONS, Mapping, examine
 
 
 def fuse(function=None, /, *, dtypes=None):
@@ -94,13 +94,13 @@ def fuse(function=None, /, *, dtypes=None):
             return function(*inputs)
         if len(inputs) != len(parameters):
             raise TypeError(f"{function.__name__}() takes {len(parameters)} arrays, got {len(inputs)}")
-        return calls(inputs, out, where, casting, None, stream)
+        return calls(inputs, out, where, stream, casting, None)
 
     @opaque
-    def mapping_of(inputs):
-        return mapping(len(wanted or results(_dtypes(inputs, parameters))[1]))
+    def examined(inputs, *rest):
+        return examine(mapping(len(wanted or results(_dtypes(inputs, parameters))[1])), inputs, *rest)
 
-    calls = Calls(mapping_of)
+    calls = Calls(examined, OPTIONS)
     fused.plan = calls.plan
 
     fused._is_fused = True

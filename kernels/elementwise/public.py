@@ -6,6 +6,7 @@ plain function - `help`, pickling and tracebacks are a function's - that also ru
 single numbers.
 """
 
+import functools
 import inspect
 
 import numpy as np
@@ -16,11 +17,11 @@ from ..device.scalar import call, overload_function
 from ..pairing import Pair, file
 from ..runtime.arrays import operand
 from ..runtime.frameworks import opaque
+from ..runtime.layouts import VECTOR
+from ..runtime.plans import Calls
 from .docstrings import NUMPY, SCIPY, describe, example_of
 from .kernels import contiguous
-from .layout import VECTOR
-from .mapping import Mapping
-from .plans import Calls
+from .mapping import OPTIONS, Mapping, examine
 
 FLOATS = "efd"
 COMPLEX = "FD"
@@ -246,7 +247,7 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
                 raise TypeError(f"{name}() got both a positional out and out=")
             out = args[nin:] + (None,) * (nin + nout - len(args))
             args = args[:nin]
-        return calls(complete(args), out, where, casting, dtype, stream)
+        return calls(complete(args), out, where, stream, casting, dtype)
 
     def complete(args):
         """All inputs: defaults for those that were left out, and for None what stands for it."""
@@ -283,7 +284,7 @@ def _publish(mapping, loops, text, ulps, flops, domain, magnitude, defaults=(), 
         scalar = mapping.scalar(ins)
         return scalar and (scalar, ins, outs)
 
-    calls = Calls(lambda inputs: mapping, complete)
+    calls = Calls(functools.partial(examine, mapping), OPTIONS, complete)
     function.plan = calls.plan
     opaque(function)
     function.twin = inside if SIMULATED else mapping.reference

@@ -12,7 +12,7 @@ import kernels
 from kernels import REGISTRY
 from kernels.device.instructions import SIMULATED
 from kernels.elementwise.kernels import FEW
-from kernels.elementwise.layout import VECTOR
+from kernels.runtime.layouts import VECTOR
 from kernels.testing import LAYOUTS, assert_equal_bits, guarded, layouts
 from kernels.testing import strategies as st
 

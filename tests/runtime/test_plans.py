@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import kernels
-from kernels.elementwise import plans
-from kernels.runtime import engines, quick
+from kernels.runtime import engines, plans, quick
 from kernels.runtime.arrays import Operand
 from kernels.runtime.memory import pool_bytes
 from tests.fakes import DeviceArray, Launched, draw, in_threads
@@ -245,22 +244,20 @@ def test_the_plans_of_a_function_are_bounded(monkeypatch):
     monkeypatch.setattr(plans, "KEPT", 3)
     monkeypatch.setattr(plans, "_quick_function", lambda call, otherwise: lambda: None)
     monkeypatch.setattr(plans, "_renew", lambda *given: None)
-    calls = plans.Calls(None)
-    call = type("Call", (), {"mapping": None})
+    calls = plans.Calls(None, {})
     for key in range(5):
-        calls._keep((key, True, True, "same_kind", None), call, None)
+        calls._keep((key, True, True), None, None)
     assert [key[0] for key in calls._plans] == [2, 3, 4]
 
 
 def test_only_what_is_repeated_gets_a_plan(monkeypatch):
     made = []
     monkeypatch.setattr(plans.quick, "describe", lambda arguments: arguments)
-    monkeypatch.setattr(plans, "examine", lambda *given: None)
     monkeypatch.setattr(plans, "compute", lambda call: "computed")
     monkeypatch.setattr(plans, "_is_quick", lambda call: True)
     monkeypatch.setattr(plans.Calls, "_keep", lambda self, key, call, found: made.append(key[0]))
-    calls = plans.Calls(lambda inputs: None)
-    assert [calls((shape,)) for shape in (1, 2, 3, 2)] == ["computed"] * 4
+    calls = plans.Calls(lambda *given: None, {})
+    assert [calls((shape,), None, True, None) for shape in (1, 2, 3, 2)] == ["computed"] * 4
     assert made == [(2,)]
 
 

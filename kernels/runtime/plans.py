@@ -8,11 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..runtime import quick
-from ..runtime.arrays import Operand, contiguous_strides, maker, operand, producer, stream_handle
-from ..runtime.frameworks import opaque
-from ..runtime.memory import follow
-from .mapping import clash, compute, examine, launch_of, layout, source
+from . import quick
+from .arrays import Operand, contiguous_strides, maker, operand, producer, stream_handle
+from .calls import clash, compute, output_names, source
+from .frameworks import opaque
+from .layouts import layout
+from .memory import follow
 
 #: Plans that one function keeps; the oldest go first.
 KEPT = 512
@@ -23,32 +24,35 @@ class Calls:
 
     Parameters
     ----------
-    mapping : callable
-        ``mapping(inputs)``: the `Mapping` of a call.
+    examine : callable
+        ``examine(inputs, out, where, stream, *options)``: the `Call`, or an error for what is wrong with the arguments.
+    options : dict of str to object
+        Names and defaults of the function's options, which decide as much as the layouts of its arrays do.
     complete : callable, optional
         ``complete(inputs)``: all inputs, where some may be left out or be None.
     """
 
-    def __init__(self, mapping, complete=None):
-        self._mapping, self._complete = mapping, complete
+    def __init__(self, examine, options, complete=None):
+        self._examine, self._options, self._complete = examine, options, complete
         self._plans, self._seen, self._lock = {}, {}, threading.Lock()
 
     @opaque
-    def __call__(self, inputs, out=None, where=True, casting="same_kind", dtype=None, stream=None):
+    def __call__(self, inputs, out, where, stream, *options):
         """What the function returns."""
         if type(out) is tuple and len(out) == 1:
             (out,) = out
         arguments = inputs if out is None else (*inputs, *out) if type(out) is tuple else (*inputs, out)
         described = quick.describe(arguments if where is True else (*arguments, where))
-        if described is None or not (dtype is None or isinstance(dtype, type | str | np.dtype)):
-            return compute(examine(self._mapping(inputs), inputs, out, where, casting, dtype, stream))
-        key = described, out is None, where is True, casting, dtype
-        known = self._plans.get(key)
+        key = described, out is None, where is True, *options
+        try:
+            known = None if described is None else self._plans.get(key)
+        except TypeError:  # an option that has no hash
+            described = known = None
         if known is not None:
             return known(*inputs, out=out, where=where, stream=stream)
-        call = examine(self._mapping(inputs), inputs, out, where, casting, dtype, stream)
+        call = self._examine(inputs, out, where, stream, *options)
         found = compute(call)
-        if _is_quick(call):
+        if described is not None and _is_quick(call):
             if key in self._seen:
                 self._keep(key, call, found)
             else:  # a plan takes longer to make than a call: shapes that are ever new get none
@@ -56,7 +60,7 @@ class Calls:
         return found
 
     def _keep(self, key, call, found):
-        unchecked = _Unchecked(call, key[3:])
+        unchecked = _Unchecked(self._examine, key[3:])
         plan = unchecked.plan = _quick_function(call, unchecked)
         if plan is not None:
             _renew(plan, call, found)
@@ -69,7 +73,7 @@ class Calls:
             known[key] = value
 
     @opaque
-    def plan(self, like, *, out=None, where=True, casting="same_kind", dtype=None):
+    def plan(self, like, *, out=None, where=True, **options):
         """Make a call of this function ready to be repeated.
 
         Parameters
@@ -80,8 +84,8 @@ class Calls:
             Outputs as the calls will have them; else arrays of the result's dtype without gaps.
         where : array of bool, optional
             A mask as the calls will have it.
-        casting, dtype
-            As of the function.
+        **options
+            As of the function: ``dtype`` and the like.
 
         Returns
         -------
@@ -110,8 +114,12 @@ class Calls:
         """
         given = like if isinstance(like, tuple) else (like,)
         inputs = self._complete(given) if self._complete else given
-        call = examine(self._mapping(inputs), inputs, out, where, casting, dtype)
-        checked = _Checked(call, (casting, dtype), self._complete)
+        unknown = sorted(options.keys() - self._options.keys())
+        if unknown:
+            raise TypeError(f"plan() got an unexpected keyword argument {unknown[0]!r}")
+        chosen = tuple((self._options | options).values())
+        call = self._examine(inputs, out, where, None, *chosen)
+        checked = _Checked(self._examine, call, chosen, self._complete)
         plan = _quick_function(call, checked, given) if _is_quick(call) else None
         if plan is None:
             return opaque(checked.function())
@@ -128,11 +136,11 @@ class Calls:
 class _Unchecked:
     """What a plan of ours does where its arguments need a full look: whatever the function does with them."""
 
-    def __init__(self, call, options):
-        self._mapping, self._options, self.plan = call.mapping, options, None
+    def __init__(self, examine, options):
+        self._examine, self._options, self.plan = examine, options, None
 
     def __call__(self, inputs, out, where, stream):
-        call = examine(self._mapping, inputs, out, where, *self._options, stream)
+        call = self._examine(inputs, out, where, stream, *self._options)
         found = compute(call)
         if _is_quick(call):
             _renew(self.plan, call, found)
@@ -142,18 +150,19 @@ class _Unchecked:
 class _Checked:
     """What a user's plan does there: raise for arguments that do not fit it, else what the function does."""
 
-    def __init__(self, call, options, complete):
-        self._mapping, self._loop, self._options, self._complete = call.mapping, call.loop, options, complete
+    def __init__(self, examine, call, options, complete):
+        self._examine, self._options, self._complete = examine, options, complete
+        self._name, self._parameters, self._dtypes = call.task.name, call.task.parameters, call.dtypes
         self._device, self._masked, self.plan = call.device, call.mask is not None, None
         self._expected = [_Expected.of(x) for x in call.inputs]
         self._outs = [_Expected.of(y) for y in _targets(call)]
 
     def __call__(self, inputs, out, where, stream):
         inputs = self._complete(inputs) if self._complete else inputs
-        if len(inputs) != len(self._mapping.parameters):
-            raise TypeError(f"{self.text()} takes {len(self._mapping.parameters)} inputs, got {len(inputs)}")
+        if len(inputs) != len(self._parameters):
+            raise TypeError(f"{self.text()} takes {len(self._parameters)} inputs, got {len(inputs)}")
         try:
-            call = examine(self._mapping, inputs, out, where, *self._options, stream)
+            call = self._examine(inputs, out, where, stream, *self._options)
         except (TypeError, ValueError):
             self._check_inputs(inputs)  # which may have more to say
             raise
@@ -165,7 +174,7 @@ class _Checked:
 
     def _check_inputs(self, inputs):
         expected = self._expected[self._masked :]
-        for x, name, each in zip(inputs, self._mapping.parameters, expected, strict=True):
+        for x, name, each in zip(inputs, self._parameters, expected, strict=True):
             each.check(operand(x, name))
 
     def _check(self, call):
@@ -176,13 +185,13 @@ class _Checked:
         for y, expected in zip(call.outs, self._outs, strict=True):
             if y is not None:
                 expected.check(y)
-        if call.loop.outs != self._loop.outs:
-            raise TypeError(f"a number of another kind makes the result {call.loop.outs[0]}, not {self._loop.outs[0]}")
+        if call.dtypes != self._dtypes:
+            raise TypeError(f"a number of another kind makes the result {call.dtypes[0]}, not {self._dtypes[0]}")
 
     def text(self):
         """What the plan is, for its user."""
         place = "in host memory" if self._device is None else f"on device {self._device}"
-        return f"Plan of {self._mapping.name}({', '.join(map(str, self._expected))}) {place}."
+        return f"Plan of {self._name}({', '.join(map(str, self._expected))}) {place}."
 
     def function(self):
         """The plan, where there is no quick way."""
@@ -190,7 +199,7 @@ class _Checked:
         def plan(*inputs, out=None, where=True, stream=None):
             return self(inputs, out, where, stream)
 
-        plan.__name__ = plan.__qualname__ = f"{self._mapping.name}_plan"
+        plan.__name__ = plan.__qualname__ = f"{self._name}_plan"
         plan.__doc__ = self.text()
         return plan
 
@@ -243,7 +252,7 @@ def _is_quick(call):
         and 0 not in call.shape
         and all(x.device is not None or (not x.shape and type(x.array) in quick.NUMBERS) for x in inputs)
         and (call.mask is None or call.mask.device is not None)
-        and not (call.mapping.check and any(x.device is None for x in inputs))
+        and not (call.task.looks_at_values and any(x.device is None for x in inputs))
     )
 
 
@@ -267,7 +276,7 @@ def _quick_function(call, otherwise, given=None):
     numbers = [x.array for x in call.xs]
     given = numbers if given is None else given
     way = quick.Quick(
-        name=f"{call.mapping.name}_plan" if call.mapping.name.isidentifier() else "plan",
+        name=f"{call.task.name}_plan" if call.task.name.isidentifier() else "plan",
         inputs=names[: -len(targets)],
         outs=names[-len(targets) :],
         defaults=dict(zip(parameters[len(given) :], numbers[len(given) :], strict=True)),
@@ -277,7 +286,7 @@ def _quick_function(call, otherwise, given=None):
         aligned=[(k, _least(layout(x).alignment) - 1) for k, x in arrays],
         apart=apart,
     )
-    makers = [maker(call.like, call.shape, d, call.order, call.device) for d in call.loop.outs]
+    makers = [maker(call.like, call.shape, d, call.order, call.device) for d in call.dtypes]
     producers = list({x.library: producer(x) for x in inputs if x.device is not None}.values())
     ready = _launch(call)
     ready.load()
@@ -302,18 +311,18 @@ def _renew(plan, call, found):
 def _targets(call):
     """The outputs of a call; what was not given will lie there without gaps."""
     strides = contiguous_strides(call.shape, call.order)
-    names = ["out"] if len(call.outs) == 1 else [f"out[{k}]" for k in range(len(call.outs))]
+    names = output_names(len(call.outs))
     library = call.like.library if call.like else "numpy"
     return [
         Operand(name, library, None, d, call.shape, strides, device=call.device) if y is None else y
-        for y, d, name in zip(call.outs, call.loop.outs, names, strict=True)
+        for y, d, name in zip(call.outs, call.dtypes, names, strict=True)
     ]
 
 
 def _launch(call):
     """The launch of a quick call."""
-    sources = [source(x, d, call.device, 0) for x, d in zip(call.xs, call.loop.ins, strict=True)]
-    return launch_of(call.loop.f, sources, call.mask, _targets(call), call.shape, call.device, call.mapping.name)
+    sources = [source(x, d, call.device, 0) for x, d in zip(call.xs, call.task.ins, strict=True)]
+    return call.task.launch(sources, call.mask, _targets(call), call.shape, call.device)
 
 
 def _least(number):
