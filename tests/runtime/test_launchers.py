@@ -467,7 +467,6 @@ def test_a_module_that_is_reloaded_has_its_new_kernel_launched(tmp_path):
 # `cuda.close()` destroys the context, from which Numba itself has no way back (numba-cuda 0.30); `reset` drops modules.
 _RESET = """
 import numpy as np, kernels
-from cuda.bindings import driver
 from numba import cuda
 from kernels.runtime import launcher
 
@@ -477,7 +476,7 @@ def twice(x):
     if i < x.size:
         x[i] *= 2
 
-quick, plan = launcher(twice), None
+fast, plan = launcher(twice), None
 for turn in range(4):
     x = cuda.to_device(np.arange(8.0))
     fast[1, 32](x)
