@@ -72,6 +72,9 @@ def rng(request):
 
 @pytest.fixture
 def environment():
-    """The environment for a process of its own, without what chose this one's engine."""
-    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("KERNELS_", "NUMBA_"))}
-    return {**inherited, "PYTHONPATH": str(Path(__file__).parents[1])}
+    """The environment for a process of its own, without what chose this one's engine, or which warnings it shows."""
+    chosen = "KERNELS_", "NUMBA_", "PYTHONWARNINGS"
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(chosen)}
+    # Ahead of what this process finds packages by.
+    path = [str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**inherited, "PYTHONPATH": os.pathsep.join(path)}
