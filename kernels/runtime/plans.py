@@ -3,6 +3,7 @@
 The public functions look their plans up by a description of the arguments; a user may hold one.
 """
 
+import functools
 import threading
 from typing import NamedTuple
 
@@ -294,7 +295,7 @@ def _quick_function(call, otherwise, given=None):
         launch=ready,
         make=makers[0] if len(makers) == 1 else lambda: [make() for make in makers],
         current=_current(producers, call.device),
-        ordered=lambda stream: _ordered(stream, producers, call.device),
+        ordered=functools.partial(_ordered, producers, call.device),  # which knows no arrays: those are the user's
         otherwise=otherwise,
     )
 
@@ -345,7 +346,7 @@ def _current(producers, device):
     return current
 
 
-def _ordered(stream, producers, device):
+def _ordered(producers, device, stream):
     handle = stream_handle(stream)
     for each in producers:
         follow(handle, each(), device)
