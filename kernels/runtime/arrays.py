@@ -15,12 +15,11 @@ from typing import Any
 
 import numpy as np
 from cuda.bindings import driver
-from numba import cuda
 
 from ..device.instructions import SIMULATED
-from . import frameworks
+from . import frameworks, numba_arrays
 from .engines import recorder
-from .memory import Buffer, check, current_device, follow
+from .memory import check, current_device, follow
 
 #: What kernels compute with.
 DTYPES = tuple(np.dtype(c) for c in "?bhilqBHILQefdFD")
@@ -364,7 +363,7 @@ def result(found):
 def maker(like, shape, dtype, order, device):
     """What makes uninitialised arrays of `like`'s library, in the order of the stream that this works on.
 
-    For PyTorch, CuPy and Numba; it raises what these raise.
+    For PyTorch, CuPy and Numba; it raises what these raise. What is returned knows nothing of `like`.
     """
     strides = contiguous_strides(shape, order)
     if like.library == "torch":
@@ -382,7 +381,7 @@ def maker(like, shape, dtype, order, device):
                 return cupy.ndarray(shape, dtype, order=order)
 
         return make
-    return functools.partial(_numba_array, shape, strides, dtype, device, 0)
+    return numba_arrays.maker(shape, strides, dtype, device, 0)
 
 
 def _empty_torch(shape, dtype, strides, like, device, stream):
@@ -438,33 +437,8 @@ def _empty_jax(shape, dtype, strides, like, device, stream):
 
 
 def _empty_numba(shape, dtype, strides, like, device, stream):
-    array = _numba_array(tuple(shape), strides, dtype, device, stream)
+    array = numba_arrays.maker(tuple(shape), strides, dtype, device, stream)()
     return array, array.gpu_data._buffer.pointer, array.gpu_data._buffer
-
-
-def _numba_array(shape, strides, dtype, device, stream):
-    """Numba's array over memory from the pool: both objects are copies of models, which saves 8 us of their making."""
-    kind, array_facts, memory_facts, nbytes = _numba_models(shape, strides, dtype, device)
-    buffer = Buffer(nbytes, device, stream, "the result")
-    memory, array = object.__new__(cuda.driver.MemoryPointer), object.__new__(kind)
-    memory.__dict__ = facts = memory_facts.copy()
-    facts["_buffer"] = buffer  # lives as long as the array does
-    if nbytes:
-        facts["device_pointer"] = facts["handle"] = buffer.handle
-    array.__dict__ = facts = array_facts.copy()
-    facts["gpu_data"] = memory
-    return array
-
-
-@functools.lru_cache(maxsize=1024)
-def _numba_models(shape, strides, dtype, device):
-    """Attributes of Numba's arrays of a layout and of their memory."""
-    from numba.cuda.cudadrv.devicearray import DeviceNDArray
-
-    steps = tuple(s * dtype.itemsize for s in strides)
-    nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-    memory = cuda.driver.MemoryPointer(cuda.gpus[device].get_primary_context(), driver.CUdeviceptr(0), nbytes)
-    return DeviceNDArray, vars(DeviceNDArray(shape, steps, dtype, gpu_data=memory)), vars(memory), nbytes
 
 
 def placement(operands, stream):

@@ -17,10 +17,7 @@ from cuda.bindings import driver
 from numba import cuda, types
 
 from . import images
-from .memory import active, check, current_device
-
-#: What the driver answers when it has done as asked.
-SUCCESS = driver.CUresult.CUDA_SUCCESS
+from .memory import SUCCESS, active, check, current_device
 
 #: What the driver answers where a kernel's context is not the current one, or a thread has none.
 _ELSEWHERE = {driver.CUresult.CUDA_ERROR_INVALID_CONTEXT, driver.CUresult.CUDA_ERROR_INVALID_HANDLE}

@@ -16,6 +16,9 @@ from numba import cuda
 
 from .engines import recorder
 
+#: What the driver answers when it has done as asked.
+SUCCESS = driver.CUresult.CUDA_SUCCESS
+
 
 class DeviceError(RuntimeError):
     """The CUDA driver refused a request."""
@@ -24,7 +27,7 @@ class DeviceError(RuntimeError):
 def check(result, action):
     """Values of a driver call; an error that names `action` otherwise."""
     status, *values = result
-    if status == driver.CUresult.CUDA_SUCCESS:
+    if status == SUCCESS:
         return values[0] if len(values) == 1 else values
     if status == driver.CUresult.CUDA_ERROR_OUT_OF_MEMORY:
         raise MemoryError(f"{action}: out of device memory")
@@ -47,10 +50,30 @@ def active(device):
     return _NOTHING if current == device else cuda.gpus[device]
 
 
+@functools.cache
+def device_count():
+    """How many devices there are."""
+    return len(cuda.gpus)
+
+
+def asked(device, request, *arguments):
+    """What the driver answers to a request while `device` is the current one.
+
+    Which one is current takes 1 us to find out. Where there is one device that is asked only when the driver refuses,
+    as it does in a thread that has none yet.
+    """
+    if device_count() == 1:
+        found = request(*arguments)
+        if found[0] is SUCCESS:
+            return found
+    with active(device):
+        return request(*arguments)
+
+
 def current_device():
     """Number of the current device, or None."""
     status, current = driver.cuCtxGetDevice()
-    if status != driver.CUresult.CUDA_SUCCESS:
+    if status != SUCCESS:
         return None
     return int(current)
 
@@ -92,9 +115,8 @@ class Buffer:
             stream = 0  # beside the recording, whose own memory would live for one replay
         self.nbytes, self.pointer, self._device, self._stream, self._event = nbytes, 0, device, stream, None
         if nbytes:
-            with active(device):
-                status, self.handle = driver.cuMemAllocFromPoolAsync(nbytes, _pool(device), stream)
-            if status is not driver.CUresult.CUDA_SUCCESS:
+            status, self.handle = asked(device, driver.cuMemAllocFromPoolAsync, nbytes, _pool(device), stream)
+            if status is not SUCCESS:
                 check((status,), f"allocating {nbytes} bytes for {name}")
             self.pointer = int(self.handle)
             if recording is not None:
@@ -110,11 +132,11 @@ class Buffer:
 
     def __del__(self):
         if self.pointer and not sys.is_finalizing():
-            with active(self._device):
-                if self._event is not None:
+            if self._event is not None:
+                with active(self._device):
                     driver.cuStreamWaitEvent(self._stream, self._event, 0)
                     driver.cuEventDestroy(self._event)
-                driver.cuMemFreeAsync(self.pointer, self._stream)
+            asked(self._device, driver.cuMemFreeAsync, self.pointer, self._stream)
 
 
 _UNTIMED = driver.CUevent_flags.CU_EVENT_DISABLE_TIMING

@@ -68,7 +68,7 @@ def quick_launch(monkeypatch):
 
     monkeypatch.setattr(launchers, "operand", operand_of)
     monkeypatch.setattr(launchers, "current_device", lambda: 0)
-    monkeypatch.setattr(quick, "_devices", lambda: 2)
+    monkeypatch.setattr(quick, "device_count", lambda: 2)
     x, array = DeviceArray(4096, SHAPE), types.Array(float32, 2, "C")
     source = launchers._Source(
         (x, (1.5, x), 3, 1j), (array, types.Tuple([types.float64, array]), types.int64, types.complex64)

@@ -126,7 +126,7 @@ def test_a_plan_says_what_it_is_for():
 def two_devices(monkeypatch, request):
     """Of one device nobody asks which it is."""
     if "gpu" not in request.keywords:
-        monkeypatch.setattr(quick, "_devices", lambda: 2)
+        monkeypatch.setattr(quick, "device_count", lambda: 2)
 
 
 def quick_addition(launch, otherwise):
