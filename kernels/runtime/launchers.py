@@ -17,7 +17,7 @@ from .frameworks import opaque
 from .launch import Launch, Program, code
 from .memory import current_device, follow
 
-#: Layouts of arguments, and configurations, that are remembered; the oldest go first.
+#: Configurations of a kernel that are remembered, and layouts of arguments in all of them; the oldest go first.
 KEPT = 256
 
 
@@ -105,30 +105,31 @@ class Launcher:
     def __init__(self, kernel):
         self.kernel = kernel
         self._configured, self._programs, self._lock = {}, {}, threading.Lock()
+        self.runs, self.seen = {}, {}
 
     def __getitem__(self, configuration):
         try:
             return self._configured[configuration]
         except (KeyError, TypeError):  # Numba says what is wrong with what has no hash
             made = _Configured(self, configuration)
-        with self._lock:
-            _remember(self._configured, configuration, made)
+        self.remember(self._configured, configuration, made)
         return made
 
     def __call__(self, *args):
         """Raise what a kernel does that is called without a launch configuration."""
         return self.kernel(*args)
 
+    def remember(self, known, key, value):
+        """Add to what is known; the oldest is forgotten."""
+        with self._lock:
+            while len(known) >= KEPT:
+                del known[next(iter(known))]
+            known[key] = value
+
     def program(self, signature):
         """The kernel for a signature."""
         with self._lock:
             return self._programs.setdefault(signature, Program(self.kernel, signature))
-
-
-def _remember(known, key, value):
-    while len(known) >= KEPT:
-        del known[next(iter(known))]
-    known[key] = value
 
 
 def _configuration(kernel, parts):
@@ -149,7 +150,7 @@ class _Configured:
         self._launcher = launcher
         self._kernel = launcher.kernel  # lives as long as what launches it
         self._numba, self._stream = _configuration(self._kernel, parts)
-        self._run, self._runs, self._seen, self._lock = self._full, {}, {}, threading.Lock()
+        self._run = self._full
 
     @opaque
     def __call__(self, *args):
@@ -164,19 +165,19 @@ class _Configured:
         if described is None or self._numba.pre_launch_callbacks:
             self._numba(*args)
             return
-        described = current_device(), described
-        run = self._runs.get(described)
+        described = self, current_device(), described
+        run = self._launcher.runs.get(described)
         if run is not None and run is self._run:  # which could not, so that Numba shall
             self._numba(*args)
             _renew(run, args)
         elif run is not None:
             self._run = run
             run(*args)
-        elif described in self._seen:
+        elif described in self._launcher.seen:
             self._keep(described, args)
         else:  # code takes longer to write than a launch: layouts that are ever new get none
             self._once(args, self._stream)
-            self._remember(self._seen, described, None)
+            self._launcher.remember(self._launcher.seen, described, None)
 
     def _keep(self, described, args):
         """Write the code for arguments of these types and layouts, and run it."""
@@ -186,13 +187,9 @@ class _Configured:
             return
         run = found[0].function(found[1], self._stream, self._numba.pre_launch_callbacks, self._full)
         _renew(run, args)
-        self._remember(self._runs, described, run)
+        self._launcher.remember(self._launcher.runs, described, run)
         self._run = run
         run(*args)
-
-    def _remember(self, known, key, value):
-        with self._lock:
-            _remember(known, key, value)
 
     def _once(self, args, stream, numba=None):
         """Launch on a stream without writing code for it; Numba does what that cannot."""

@@ -154,6 +154,18 @@ def test_code_is_written_for_launches_that_are_repeated(configured):
     assert kernel.launched == []
 
 
+def test_layouts_that_a_kernel_remembers_are_bounded_over_all_its_configurations(configured, monkeypatch):
+    monkeypatch.setattr(launchers, "KEPT", 3)
+    _, launch = configured
+    launcher = launch._launcher
+    for blocks in range(1, 6):
+        for columns in range(1, 6):
+            for _ in range(2):
+                launcher[blocks, 32](DeviceArray(64, shape=(2, columns)), 1)
+    assert [key[0] for key in launcher.runs] == [launcher[5, 32]] * 3
+    assert list(launcher.runs) == list(launcher.seen)
+
+
 def test_numba_launches_what_the_code_cannot(configured):
     kernel, launch = configured
     array = DeviceArray(64, SHAPE)
