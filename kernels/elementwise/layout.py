@@ -10,11 +10,11 @@ import numpy as np
 
 from ..device.instructions import SIMULATED
 from ..runtime.launch import Launch, Program, SimulatedLaunch, code, registers
-from ..runtime.layouts import VECTOR, collapse, vector_width
+from ..runtime.layouts import KEPT, VECTOR, collapse, vector_width
 from .kernels import block, contiguous, masked, strided, widest_block
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=KEPT)
 def launch(f, sources, mask, targets, shape, device, name):
     """The launch of ``targets = f(sources)`` over `shape` on `device`, where `mask` (or None) is true.
 

@@ -19,6 +19,7 @@ from cuda.bindings import driver
 from ..device.instructions import SIMULATED
 from . import frameworks, numba_arrays
 from .engines import recorder
+from .layouts import KEPT
 from .memory import check, current_device, follow
 
 #: What kernels compute with.
@@ -57,14 +58,14 @@ class Operand:
     buffer: Any = None
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=KEPT)
 def span(shape, strides):
     """First and past-the-last element, counted from the pointer, that an array without empty axes reaches."""
     steps = [(n - 1) * s for n, s in zip(shape, strides, strict=True)]
     return sum(min(step, 0) for step in steps), 1 + sum(max(step, 0) for step in steps)
 
 
-@functools.lru_cache(maxsize=4096)
+@functools.lru_cache(maxsize=KEPT)
 def folds(shape, strides):
     """Whether elements may share a place: an axis whose stride does not clear what the smaller ones reach."""
     reach = 0

@@ -4,6 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+#: Layouts that anything is remembered of.
+KEPT = 1024
+
 #: Widest access of a thread, in bytes. 32 measured slower: add of 2^28 float32 1056 us against 1051 (H100).
 VECTOR = 16
 

@@ -65,3 +65,22 @@ def test_nothing_keeps_the_arrays_of_a_call_alive(printed):
             print(*(x() is None for x in watched))
         """
     assert printed(program) == ["True"] * 3 * 7
+
+
+def test_calls_of_ever_new_shapes_leave_no_objects_behind(printed):
+    # Of no kind of thing more than 1024 are remembered. Integers below 257 take no memory, so they would waver.
+    program = """
+        def blocks(shapes):
+            for n in shapes:
+                x, y, z = arrays(n)
+                for call in WAYS.values():
+                    call(x, y, z)
+                    call(x, y, z)
+            gc.collect()
+            return sys.getallocatedblocks()
+
+        full = blocks(range(1000, 2100))
+        print(blocks(range(2100, 2400)) - full)
+        """
+    (grown,) = map(int, printed(program))
+    assert grown < 300  # less than one object for 14 calls
