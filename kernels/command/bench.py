@@ -22,7 +22,7 @@ SHORTEST = 2
 def main(options):
     """Time, print, and write what was asked for; the exit status."""
     if options.soak is not None and not options.soak >= SHORTEST:
-        print_error(f"--soak must be {SHORTEST} minutes or more, of which the first warms up")
+        print_error(f"--soak must be {SHORTEST} minutes or more")
         return 2
     problem = machine.usable()
     if problem:

@@ -3,6 +3,7 @@
 Each burst draws a shape that has not been seen, so that what is kept by shape is filled and emptied all the time.
 """
 
+import collections
 import functools
 import gc
 import itertools
@@ -17,11 +18,15 @@ from numba import cuda
 
 import kernels
 
+from ..runtime.layouts import KEPT
 from .launching import LIBRARIES
 from .workloads import THREADS, plain_add
 
-#: Seconds after which memory should be steady, and between two looks at it.
-WARM_UP, INTERVAL = 60, 10
+#: Seconds between two looks at memory.
+INTERVAL = 10
+
+#: Bursts before the first of them. One in five brings a layout to each thing that remembers layouts: half would do.
+FILL = 2 * 5 * KEPT
 
 #: Bytes by which memory may grow. The driver gives device memory in pieces of 2 MiB. Fragments make a process's memory
 #: waver by some MiB; in 10 minutes there are some 10^7 calls, and no Python object has less than 16 bytes, so that one
@@ -42,39 +47,48 @@ class Sample(NamedTuple):
     bytes: dict
 
 
-def soak(minutes, bursts=None, look=None, clock=time.monotonic):
+def soak(minutes, bursts=None, look=None, clock=time.monotonic, fill=FILL):
     """Repeat calls of all kinds, and watch the memory of card and process.
 
     Parameters
     ----------
     minutes : float
+        For which memory is watched.
     bursts : sequence of callable, optional
         Each makes some calls, compares one result, and returns how many calls it made and whether the result was right.
     look : callable, optional
         Returns bytes in use, by name; else `memory`.
     clock : callable, optional
+    fill : int, optional
+        Bursts before that, after which nothing more is remembered than is forgotten.
 
     Returns
     -------
     found : dict
         See `Trial`. Device memory is the whole card's: other processes there count.
     """
-    bursts, look = bursts or all_bursts(), look or memory
-    samples, calls, checked, wrong = [], 0, 0, 0
-    start = clock()
-    for burst in itertools.cycle(bursts):
-        made, right = burst()
-        calls, checked, wrong = calls + made, checked + 1, wrong + (not right)
+    bursts, look = itertools.cycle(bursts or all_bursts()), look or memory
+    samples, tally = [], collections.Counter()
+
+    def advance():
+        made, right = next(bursts)()
+        tally.update(calls=made, checked=1, wrong=not right)
+
+    for _ in range(fill):
+        advance()
+    start, filling, seconds = clock(), tally["calls"], 0
+    while seconds < 60 * minutes:
+        advance()
         seconds = clock() - start
         if seconds >= INTERVAL * (len(samples) + 1):
             samples.append(Sample(seconds, look()))
-        if seconds >= 60 * minutes:
-            break
-    grown, lines = judge([each.bytes for each in samples if each.seconds >= WARM_UP])
+    grown, lines = judge([each.bytes for each in samples])
+    calls, checked, wrong = (tally[name] for name in ("calls", "checked", "wrong"))
     steady = "memory constant" if not grown else f"{' and '.join(grown)} memory grew"
+    summary = f"{calls} calls, {wrong} of {checked} samples wrong, {steady}"
     return {
-        "seconds": seconds / calls, "calls": calls, "checked": checked, "wrong": wrong, "passed": not (wrong or grown),
-        "summary": f"{calls} calls, {wrong} of {checked} samples wrong, {steady}", "lines": lines,
+        "seconds": seconds / (calls - filling), "calls": calls, "checked": checked, "wrong": wrong,
+        "passed": not (wrong or grown), "summary": summary, "lines": lines,
         "samples": [[round(each.seconds, 1), each.bytes] for each in samples],
     }  # fmt: skip
 
