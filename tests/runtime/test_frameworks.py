@@ -356,12 +356,19 @@ def test_an_autograd_function_with_a_rule_for_vmap_is_transformed(torch, x):
 
 def test_a_mode_that_fakes_tensors_is_refused_and_one_that_watches_is_not(torch, x):
     from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
     from torch.utils.flop_counter import FlopCounterMode
 
-    with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(TypeError, match=r"x1 .* under FakeTensorMode"):
-        kernels.add(x, 1)
-    with pytest.raises(TypeError, match=r"x1 .*FakeTensor|x1 .* under ProxyTorchDispatchMode"):
-        torch.fx.experimental.proxy_tensor.make_fx(lambda x: kernels.add(x, 1))(x)
+    out = torch.empty_like(x)
+    ways = [lambda x: kernels.add(x, 1), lambda x: kernels.add(x, 1, out=out)]
+    for call in ways * 3:  # so that there is a plan on a GPU
+        assert torch.equal(call(x), x + 1)
+    for call in ways:
+        with FakeTensorMode(allow_non_fake_inputs=True), pytest.raises(TypeError, match=r"x1 .* under FakeTensorMode"):
+            call(x)
+        for early in (False, True):
+            with pytest.raises(TypeError, match=r"x1 .* under ProxyTorchDispatchMode"):
+                make_fx(call, pre_dispatch=early)(x)
     with FlopCounterMode(display=False):
         assert torch.equal(kernels.add(x, 1), x + 1)
 

@@ -240,6 +240,32 @@ def test_tensors_are_checked_by_their_attributes_where_pytorch_has_no_check(monk
         assert not check(x, other)
 
 
+def test_the_quick_way_is_left_where_a_mode_sees_pytorchs_operators():
+    torch = pytest.importorskip("torch")
+    from torch._subclasses import FakeTensorMode
+    from torch.fx.experimental.proxy_tensor import make_fx
+    from torch.utils.flop_counter import FlopCounterMode
+
+    x, y = Operand("x", "torch", None, np.dtype("f"), (8,), (1,), 4096, 0, 0), torch.rand(8)
+    looks, launch, left = [quick.look(name, torch.Tensor, x) for name in ("x0", "y0")], Launched(), []
+    way = quick.Quick("copy", ["x0"], ["y0"], {}, {}, looks, ["x0", "y0"], [], [], fit=True)
+    call = way.function(
+        launch, lambda: torch.empty(8), lambda: 7, lambda stream: stream, lambda *call: left.append(call)
+    )
+    quick.renew(call, [y, torch.empty(8)])
+    out = torch.empty(8)
+    for _ in range(2):
+        call(y, out=out)
+    assert launch.words == [(y.data_ptr(), out.data_ptr())] * 2
+    make_fx(lambda x: (call(y), call(y, out=out), x)[-1])(y)
+    make_fx(lambda x: (call(y), call(y, out=out), x)[-1], pre_dispatch=True)(y)
+    for mode in (FakeTensorMode(allow_non_fake_inputs=True), FlopCounterMode(display=False)):
+        with mode:
+            call(y, out=out)
+    assert len(launch.words) == 2
+    assert len(left) == 6
+
+
 def test_the_plans_of_a_function_are_bounded(monkeypatch):
     monkeypatch.setattr(plans, "KEPT", 3)
     monkeypatch.setattr(plans, "_quick_function", lambda call, otherwise: lambda: None)
