@@ -309,10 +309,10 @@ def empty(shape, dtype, like, device, stream, order="C", name="the result"):
     """
     if device is None:
         return _empty_host(shape, dtype, like, order, name)
-    strides = contiguous_strides(shape, "C" if like.library == "jax" else order)
+    shape, order = tuple(shape), "C" if like.library == "jax" else order
     make = {"torch": _empty_torch, "cupy": _empty_cupy, "jax": _empty_jax}.get(like.library, _empty_numba)
     try:
-        array, pointer, buffer = make(shape, np.dtype(dtype), strides, like, device, stream)
+        array, pointer, buffer = make(shape, np.dtype(dtype), order, like, device, stream)
     except Exception as error:
         # PyTorch raises a RuntimeError, CuPy and we a MemoryError, JAX speaks of RESOURCE_EXHAUSTED.
         if "out of memory" not in str(error).lower() and "RESOURCE_EXHAUSTED" not in str(error):
@@ -323,8 +323,8 @@ def empty(shape, dtype, like, device, stream, order="C", name="the result"):
         like.library,
         array,
         np.dtype(array.dtype if like.library == "jax" else dtype),
-        tuple(shape),
-        strides,
+        shape,
+        contiguous_strides(shape, order),
         pointer,
         device,
         stream,
@@ -385,24 +385,23 @@ def maker(like, shape, dtype, order, device):
     return numba_arrays.maker(shape, strides, dtype, device, 0)
 
 
-def _empty_torch(shape, dtype, strides, like, device, stream):
+def _empty_torch(shape, dtype, order, like, device, stream):
     import torch
 
-    kind, where = getattr(torch, dtype.name), torch.device("cuda", device)
+    make = maker(like, shape, dtype, order, device)
     if stream == _torch_stream(device):
-        array = torch.empty_strided(shape, strides, dtype=kind, device=where)
+        array = make()
     else:
-        with torch.cuda.stream(torch.cuda.ExternalStream(stream, device=where)):
-            array = torch.empty_strided(shape, strides, dtype=kind, device=where)
+        with torch.cuda.stream(torch.cuda.ExternalStream(stream, device=torch.device("cuda", device))):
+            array = make()
     return array, frameworks.concrete(array, "the result"), None
 
 
-def _empty_cupy(shape, dtype, strides, like, device, stream):
+def _empty_cupy(shape, dtype, order, like, device, stream):
     import cupy
 
-    order = "C" if strides == contiguous_strides(shape) else "F"
     with cupy.cuda.Device(device), _cupy_stream(stream, device):
-        array = cupy.empty(shape, dtype, order)
+        array = maker(like, shape, dtype, order, device)()
     return array, array.data.ptr, None
 
 
@@ -426,7 +425,7 @@ def _cupy_stream(stream, device):
     return cupy.cuda.ExternalStream(stream, device)
 
 
-def _empty_jax(shape, dtype, strides, like, device, stream):
+def _empty_jax(shape, dtype, order, like, device, stream):
     import jax
 
     # A fresh buffer that nobody else holds yet; JAX arrays are immutable for their readers, of whom there are none.
@@ -437,8 +436,8 @@ def _empty_jax(shape, dtype, strides, like, device, stream):
     return array, array.block_until_ready().unsafe_buffer_pointer(), None
 
 
-def _empty_numba(shape, dtype, strides, like, device, stream):
-    array = numba_arrays.maker(tuple(shape), strides, dtype, device, stream)()
+def _empty_numba(shape, dtype, order, like, device, stream):
+    array = numba_arrays.maker(shape, contiguous_strides(shape, order), dtype, device, stream)()
     return array, array.gpu_data._buffer.pointer, array.gpu_data._buffer
 
 
