@@ -10,6 +10,9 @@ from ..device.instructions import SIMULATED
 from .layouts import KEPT
 from .memory import Buffer
 
+#: Numba's handle on memory that it counts the owners of.
+OWNED = None if SIMULATED else cuda.driver.OwnedPointer
+
 
 def maker(shape, strides, dtype, device, stream):
     """What makes uninitialised arrays of a layout, with strides of elements, in the order of a raw stream."""

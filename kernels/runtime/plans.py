@@ -286,7 +286,6 @@ def _quick_function(call, otherwise, given=None):
         tensors=[name for name, x in zip(names, [*inputs, *targets], strict=True) if x.library == "torch"],
         aligned=[(k, _least(layout(x).alignment) - 1) for k, x in arrays],
         apart=apart,
-        fit=all(y is None for y in call.outs),
     )
     makers = [maker(call.like, call.shape, d, call.order, call.device) for d in call.dtypes]
     producers = list({x.library: producer(x) for x in inputs if x.device is not None}.values())

@@ -150,6 +150,18 @@ def test_the_quick_way_launches_with_addresses_and_numbers():
     assert launch.words == [(64, 128, 2.5, 512), (512, 512, 3, 512), (64, 64, 1.0, 8192)]
 
 
+def test_memory_that_numba_owns_is_asked_what_lies_behind_it(monkeypatch):
+    class Owned:
+        def __init__(self, memory):
+            self._view, self.context = memory, memory.context
+
+    monkeypatch.setattr(quick.numba_arrays, "OWNED", Owned)
+    launch, x, out = Launched(), DeviceArray(64), DeviceArray(512)
+    x.gpu_data, out.gpu_data = Owned(x.gpu_data), Owned(out.gpu_data)
+    assert quick_addition(launch, None)(x, DeviceArray(128), 2.5, out=out) is out
+    assert launch.words == [(64, 128, 2.5, 512)]
+
+
 NOT_QUICK = {
     "shape": (DeviceArray(64, shape=(7,)), 1.0, DeviceArray(512)),
     "dtype": (DeviceArray(64, dtype="i"), 1.0, DeviceArray(512)),
@@ -248,7 +260,7 @@ def test_the_quick_way_is_left_where_a_mode_sees_pytorchs_operators():
 
     x, y = Operand("x", "torch", None, np.dtype("f"), (8,), (1,), 4096, 0, 0), torch.rand(8)
     looks, launch, left = [quick.look(name, torch.Tensor, x) for name in ("x0", "y0")], Launched(), []
-    way = quick.Quick("copy", ["x0"], ["y0"], {}, {}, looks, ["x0", "y0"], [], [], fit=True)
+    way = quick.Quick("copy", ["x0"], ["y0"], {}, {}, looks, ["x0", "y0"], [], [])
     call = way.function(
         launch, lambda: torch.empty(8), lambda: 7, lambda stream: stream, lambda *call: left.append(call)
     )
