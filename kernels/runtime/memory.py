@@ -84,7 +84,8 @@ def _pool(device):
     properties.allocType = driver.CUmemAllocationType.CU_MEM_ALLOCATION_TYPE_PINNED
     properties.location.type = driver.CUmemLocationType.CU_MEM_LOCATION_TYPE_DEVICE
     properties.location.id = device
-    pool = check(driver.cuMemPoolCreate(properties), "creating a memory pool")
+    with active(device):
+        pool = check(driver.cuMemPoolCreate(properties), "creating a memory pool")
     keep = driver.cuuint64_t(2**64 - 1)
     attribute = driver.CUmemPool_attribute.CU_MEMPOOL_ATTR_RELEASE_THRESHOLD
     check(driver.cuMemPoolSetAttribute(pool, attribute, keep), "keeping freed memory in the pool")
