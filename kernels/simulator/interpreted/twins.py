@@ -77,6 +77,13 @@ class Words:
 
         return call
 
+    # --- memory of a block ----------------------------------------------------------------------------------
+
+    def slots(self, words):
+        machine, count = self._machine, S.PLACES * len(words)
+        # One place in a device function is of as many arrays as there are sizes.
+        return machine.shared_array(machine.site() + (count << 32), (count,), np.dtype(np.int32))
+
     # --- addresses ------------------------------------------------------------------------------------------
 
     def shared_address(self, array):

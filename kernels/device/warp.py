@@ -1,0 +1,318 @@
+"""What the 32 lanes of a warp do together: shuffles, reductions, scans, votes.
+
+A value is a number of Numba's, a NumPy scalar, or a tuple of values, nested as you like: the mean and the sum of squares
+of a variance, the maximum and the sum of a log-sum-exp. It comes back with the type it had. An operator is anything
+that a kernel can call with two values: ``operator.add``, ``max``, a device function. It must be associative (as far as
+rounding lets it); it need not be commutative, for what comes from the lower lane is always its left operand.
+
+All lanes of the warp call these functions together. Where `width` is given, a power of 2 up to 32, the warp is cut into
+groups of so many lanes, each of which is a little warp: only the lanes of a group call together.
+
+    Warp reduction of 32 values:   5 shuffles and 5 operations, or 6 and 5 where the operator is yours.
+
+Source: CUDA C++ Programming Guide, "Warp Shuffle Functions"; NVIDIA CUB, ``WarpReduce`` and ``WarpScan``; Hillis &
+Steele 1986, "Data parallel algorithms", for the scan.
+"""
+
+import operator
+
+import numpy as np
+from llvmlite import ir
+from numba import cuda, types
+
+from .instructions import kernel_function
+from .operators import first_maximum, first_minimum, maximum, minimum, symmetric
+from .ptx import declared
+from .scalar import unpack
+from .words import WORD, as_int32, cast_like, from_words, to_words, with_word
+
+FULL = 0xFFFFFFFF
+
+# --- shuffles ---------------------------------------------------------------------------------------------------------
+
+
+def sreg(builder, name):
+    kind = ir.FunctionType(WORD, [])
+    function = builder.module.globals.get(f"llvm.nvvm.read.ptx.sreg.{name}")
+    return builder.call(function or ir.Function(builder.module, kind, f"llvm.nvvm.read.ptx.sreg.{name}"), [])
+
+
+def _group(builder, width):
+    """The mask of the lanes in the group of this one."""
+    first = builder.and_(sreg(builder, "laneid"), builder.neg(width))
+    lanes = builder.sub(builder.shl(WORD(1), width), WORD(1))
+    return builder.select(builder.icmp_unsigned("<", width, WORD(32)), builder.shl(lanes, first), WORD(FULL))
+
+
+def shuffled(builder, mode, mask, word, b, bounds):
+    """A shuffle of one word: what was received, and whether there is the lane that was asked for."""
+    kind = ir.FunctionType(ir.LiteralStructType([WORD, ir.IntType(1)]), [WORD] * 5)
+    name = "llvm.nvvm.shfl.sync.i32"
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    return builder.call(function, [mask, WORD(mode), word, b, bounds])
+
+
+def _shuffle(mode, clamp, twin):
+    """``moved(words, b, width)``: the words of another lane of the group, and whether there is that lane."""
+
+    def moved(typingctx, words, b, width):
+        result = types.Tuple((words, types.boolean))
+
+        def codegen(context, builder, signature, args):
+            other = context.cast(builder, args[1], b, types.int32)
+            lanes = context.cast(builder, args[2], width, types.int32)
+            bounds = builder.or_(builder.shl(builder.sub(WORD(32), lanes), WORD(8)), WORD(clamp))
+            mask = _group(builder, lanes)
+            found = [
+                shuffled(builder, mode, mask, word, other, bounds) for word in unpack(builder, args[0], len(words))
+            ]
+            received = context.make_tuple(builder, words, [builder.extract_value(each, 0) for each in found])
+            return context.make_tuple(builder, result, [received, builder.extract_value(found[0], 1)])
+
+        return result(words, b, width), codegen
+
+    moved.__name__ = twin.__name__
+    return declared(moved, twin)
+
+
+def _exchanged(words, source, width):
+    """What the simulator runs: the words of the lane `source` of the warp."""
+    mask = FULL
+    if width < 32:
+        mask = ((1 << width) - 1) << (cuda.laneid & -width)
+    found = words
+    for k in range(len(words)):
+        found = with_word(found, k, cuda.shfl_sync(mask, words[k], source))
+    return found
+
+
+def from_lane(words, lane, width):
+    """The words of a lane of the group, counted from 0 and modulo `width`."""
+    width = cast_like(width, 0)
+    first = cuda.laneid & -width
+    return _exchanged(words, first + (cast_like(lane, 0) & (width - 1)), width), True
+
+
+def from_below(words, delta, width):
+    """The words of the lane `delta` below; a lane that has none keeps its own."""
+    width = cast_like(width, 0)
+    source = cuda.laneid - cast_like(delta, 0)
+    inside = source >= (cuda.laneid & -width)
+    return _exchanged(words, source if inside else cast_like(cuda.laneid, 0), width), inside
+
+
+def from_above(words, delta, width):
+    """The words of the lane `delta` above; a lane that has none keeps its own."""
+    width = cast_like(width, 0)
+    source = cuda.laneid + cast_like(delta, 0)
+    inside = source < (cuda.laneid & -width) + width
+    return _exchanged(words, source if inside else cast_like(cuda.laneid, 0), width), inside
+
+
+def from_partner(words, mask, width):
+    """The words of the lane whose number differs in the bits of a mask; a lane that has none keeps its own."""
+    width = cast_like(width, 0)
+    source = cuda.laneid ^ cast_like(mask, 0)
+    inside = source < (cuda.laneid & -width) + width
+    return _exchanged(words, source if inside else cast_like(cuda.laneid, 0), width), inside
+
+
+from_lane, from_below = _shuffle(0, 31, from_lane), _shuffle(1, 0, from_below)
+from_above, from_partner = _shuffle(2, 31, from_above), _shuffle(3, 31, from_partner)
+
+
+@kernel_function
+def shuffle(value, lane, width=32):
+    """The value that another lane passes; see the module."""
+    return from_words(from_lane(to_words(value), lane, width)[0], value)
+
+
+@kernel_function
+def shuffle_up(value, delta, width=32):
+    return from_words(from_below(to_words(value), delta, width)[0], value)
+
+
+@kernel_function
+def shuffle_down(value, delta, width=32):
+    return from_words(from_above(to_words(value), delta, width)[0], value)
+
+
+@kernel_function
+def shuffle_xor(value, mask, width=32):
+    return from_words(from_partner(to_words(value), mask, width)[0], value)
+
+
+# --- reductions -------------------------------------------------------------------------------------------------------
+
+
+@kernel_function
+def _reduce_all(value, op, width):
+    """The reduction of a group, in its first lane."""
+    found = cast_like(value, value)
+    delta = 1
+    while delta < width:
+        found = cast_like(op(found, shuffle_down(found, delta, width)), found)
+        delta *= 2
+    return found
+
+
+@kernel_function
+def reduce_some(value, op, width, valid):
+    """The reduction of the first `valid` lanes of a group, in its first lane."""
+    found = cast_like(value, value)
+    lane, valid = cuda.laneid & (width - 1), as_int32(valid)
+    delta = 1
+    while delta < width:
+        source = as_int32(lane + delta)
+        inside = source < valid
+        other = shuffle(found, source if inside else as_int32(lane), width)
+        if inside:
+            found = cast_like(op(found, other), found)
+        delta *= 2
+    return found
+
+
+@kernel_function
+def warp_reduce(value, op, width=32, valid=32):
+    found = _reduce_all(value, op, width) if valid >= width else reduce_some(value, op, width, valid)
+    return shuffle(found, 0, width)
+
+
+@kernel_function
+def _butterfly(value, op, width):
+    """`warp_reduce` with an operator that gives the same bits in either order: one shuffle less."""
+    found = cast_like(value, value)
+    delta = 1
+    while delta < width:
+        found = cast_like(op(found, shuffle_xor(found, delta, width)), found)
+        delta *= 2
+    return found
+
+
+@kernel_function
+def warp_sum(value, width=32, valid=32):
+    if valid < width:
+        return warp_reduce(value, operator.add, width, valid)
+    return _butterfly(value, operator.add, width)
+
+
+@kernel_function
+def warp_prod(value, width=32, valid=32):
+    return warp_reduce(value, operator.mul, width, valid)
+
+
+@kernel_function
+def warp_min(value, width=32, valid=32):
+    if valid < width or not symmetric(value):
+        return warp_reduce(value, minimum, width, valid)
+    return _butterfly(value, minimum, width)
+
+
+@kernel_function
+def warp_max(value, width=32, valid=32):
+    if valid < width or not symmetric(value):
+        return warp_reduce(value, maximum, width, valid)
+    return _butterfly(value, maximum, width)
+
+
+@kernel_function
+def warp_argmin(value, index, width=32, valid=32):
+    return warp_reduce((value, index), first_minimum, width, valid)
+
+
+@kernel_function
+def warp_argmax(value, index, width=32, valid=32):
+    return warp_reduce((value, index), first_maximum, width, valid)
+
+
+# --- scans ------------------------------------------------------------------------------------------------------------
+
+
+@kernel_function
+def warp_inclusive_scan(value, op, width=32):
+    found = cast_like(value, value)
+    delta = 1
+    while delta < width:
+        words, inside = from_below(to_words(found), delta, width)
+        if inside:
+            found = cast_like(op(from_words(words, found), found), found)
+        delta *= 2
+    return found
+
+
+@kernel_function
+def warp_exclusive_scan(value, op, initial=None, width=32):
+    found = warp_inclusive_scan(value, op, width)
+    words, inside = from_below(to_words(found), 1, width)
+    if initial is None:
+        return from_words(words, found)
+    first = cast_like(initial, found)
+    if inside:
+        return cast_like(op(first, from_words(words, found)), found)
+    return first
+
+
+@kernel_function
+def warp_inclusive_sum(value, width=32):
+    return warp_inclusive_scan(value, operator.add, width)
+
+
+@kernel_function
+def warp_exclusive_sum(value, width=32):
+    found = warp_inclusive_scan(value, operator.add, width)
+    words, inside = from_below(to_words(found), 1, width)
+    return from_words(words, found) if inside else cast_like(0, found)
+
+
+# --- broadcast, votes -------------------------------------------------------------------------------------------------
+
+
+@kernel_function
+def warp_broadcast(value, lane=0, width=32):
+    return shuffle(value, lane, width)
+
+
+@kernel_function
+def warp_any(predicate):
+    return cuda.any_sync(FULL, cast_like(predicate, True))
+
+
+@kernel_function
+def warp_all(predicate):
+    return cuda.all_sync(FULL, cast_like(predicate, True))
+
+
+@kernel_function
+def warp_ballot(predicate):
+    return cast_like(cuda.ballot_sync(FULL, cast_like(predicate, True)), np.uint32(0))
+
+
+def matched(typingctx, words):
+    """The mask of the lanes that pass the same words."""
+
+    def codegen(context, builder, signature, args):
+        name = "llvm.nvvm.match.any.sync.i32"
+        function = builder.module.globals.get(name)
+        function = function or ir.Function(builder.module, ir.FunctionType(WORD, [WORD, WORD]), name)
+        found = WORD(FULL)
+        for word in unpack(builder, args[0], len(words)):
+            found = builder.and_(found, builder.call(function, [WORD(FULL), word]))
+        return found
+
+    return types.uint32(words), codegen
+
+
+def _matched(words):
+    found = cast_like(FULL, np.uint32(0))
+    for k in range(len(words)):
+        same = cast_like(cuda.match_any_sync(FULL, words[k]), np.uint32(0))
+        found = cast_like(found & same, np.uint32(0))
+    return found
+
+
+matched = declared(matched, _matched)
+
+
+@kernel_function
+def warp_match(value):
+    return matched(to_words(value))
