@@ -21,7 +21,7 @@ from numba import types
 from .instructions import instruction, kernel_function
 from .scalar import convert, unpack, unwrapped
 
-__all__ = ["first_maximum", "first_minimum", "maximum", "minimum"]
+__all__ = ["ascending", "descending", "first_maximum", "first_minimum", "maximum", "minimum"]
 
 
 def _plain(native):
@@ -148,6 +148,59 @@ def _ordered(x, y, largest):
 
 
 _below, _above = _goes_before("below", False), _goes_before("above", True)
+
+
+# --- the order of numpy.sort ------------------------------------------------------------------------------------------
+
+
+def _sorts_before(x, y):
+    """The twin of `ascending`."""
+    x, y = np.asarray(x), np.asarray(y)
+    if x.dtype.kind == "c":
+        if x.real == y.real or (x.real != x.real and y.real != y.real):
+            return bool(x.imag < y.imag or (x.imag == x.imag and y.imag != y.imag))
+        if x.imag != x.imag and y.imag == y.imag and x.real == x.real and y.real == y.real:
+            return False
+        if x.imag == x.imag and y.imag != y.imag and x.real == x.real and y.real == y.real:
+            return True
+        return bool(x.real < y.real or (x.real == x.real and y.real != y.real))
+    return bool(x < y or (x == x and y != y))
+
+
+@instruction(_sorts_before, beside_gpu=True)
+def ascending(typingctx, x, y):
+    """Whether x stands before y where ``numpy.sort`` puts them: NaN is last."""
+    plain = _plain(x)
+
+    def before(context, builder, part, a, b):
+        less = _less(context, builder, part, a, b)
+        first, second = (_is_nan(context, builder, part, each) for each in (a, b))
+        return builder.or_(less, builder.and_(builder.not_(first), second))
+
+    def codegen(context, builder, signature, args):
+        a, b = args[0], convert(context, builder, args[1], _plain(y), plain)
+        if not isinstance(plain, types.Complex):
+            return before(context, builder, plain, a, b)
+        # Numbers with NaN in the imaginary part stand behind all without, those with NaN in the real part at the end.
+        (p, q), (r, s) = unpack(builder, a, 2), unpack(builder, b, 2)
+        real = plain.underlying_float
+        nan = [_is_nan(context, builder, real, each) for each in (p, q, r, s)]
+        same = builder.or_(builder.fcmp_ordered("==", p, r), builder.and_(nan[0], nan[2]))
+        numbers = builder.not_(builder.or_(nan[0], nan[2]))
+        differ = builder.and_(numbers, builder.xor(nan[1], nan[3]))
+        found = builder.select(differ, nan[3], before(context, builder, real, p, r))
+        return builder.select(same, before(context, builder, real, q, s), found)
+
+    return types.boolean(x, y), codegen
+
+
+@kernel_function
+def descending(x, y):
+    """Whether x stands before y in the reverse order of ``numpy.sort``: NaN is first."""
+    return ascending(y, x)
+
+
+# --- symmetry ---------------------------------------------------------------------------------------------------------
 
 
 def _symmetric(value):

@@ -187,6 +187,8 @@ class Interpreter:
             return Type(value)
         if isinstance(value, (bool, int, float, complex, np.ndarray)):
             return argument(_frozen(value)) if isinstance(value, np.ndarray) else numbers.constant(value)
+        if isinstance(value, np.generic):
+            return numbers.typed(value)
         return _NUMPY if value is np else value
 
     def run(self, function, grid, block, arguments, shared, chosen, declared=None):
