@@ -134,7 +134,7 @@ class Shared:
     def array(self, shape, dtype, alignment=None):
         machine = self._machine
         shape, dtype, alignment = _shape(shape), dtype_of(dtype), _alignment(alignment)
-        site = S.DYNAMIC_SITE if 0 in shape else machine.site()
+        site = S.DYNAMIC_SITE if 0 in shape else machine.place()
         if alignment <= S.SHARED_ALIGNMENT:
             return machine.shared_array(site, shape, dtype)
         size = int(np.prod(shape)) * dtype.itemsize

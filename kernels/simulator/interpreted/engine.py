@@ -104,7 +104,7 @@ class Machine:
         self.threads[:, S.WORKER] = 0
         self._address = int(self.threads.__array_interface__["data"][0])
         self.agent = transfers.Agent(self.tables)
-        self._sites, self._lines, self._codes = {}, {}, {}
+        self._sites, self._lines, self._codes, self._places = {}, {}, {}, {}
         self._shape, self._rows = None, {}
         self.thread = self.watch = None
 
@@ -262,6 +262,15 @@ class Machine:
         """A number for the place in the kernel that called: one call in its code, whichever thread makes it."""
         frame = sys._getframe(depth)
         return self._sites.get((id(frame.f_code), frame.f_lasti)) or self._site_of(frame)
+
+    def place(self, depth=2):
+        """A number for the place that asks for shared memory: of a device function of ours too, other than `site`."""
+        frame = sys._getframe(depth)
+        key = id(frame.f_code), frame.f_lasti
+        if key not in self._places:
+            self._codes[key[0]] = frame.f_code
+            self._places[key] = len(self._places) + 1
+        return self._places[key]
 
     def shared_array(self, site, shape, dtype):
         """The block's array of a place, made by the first of its threads."""

@@ -130,6 +130,12 @@ def _pointed(native, value):
     return memory.view(int(value), ((1 << 40) // dtype.itemsize,), dtype)
 
 
+def _of_its_own_code(copy, signatures):
+    """The copy as it is, but for its code: two closures of one code are two places that ask for shared memory."""
+    copy.__code__ = copy.__code__.replace()
+    return copy
+
+
 def _kind(value):
     if isinstance(value, np.ndarray):
         return value.dtype, value.ndim
@@ -151,7 +157,7 @@ class Interpreter:
         self._module = Module(self.machine)
         self._rebinder = rebind.Rebinder(self._module, self._replace, _strong)
         self._as_it_stands = rebind.Rebinder(
-            self._module, lambda value, used: value if used is not None else None, lambda copy, signatures: copy
+            self._module, lambda value, used: value if used is not None else None, _of_its_own_code
         )
         self._calls = {}
         Array.overloaded = staticmethod(lambda array, name: overloads.of_array(array, name, self._rebinder.function))

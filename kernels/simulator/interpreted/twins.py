@@ -82,7 +82,7 @@ class Words:
     def slots(self, words):
         machine, count = self._machine, S.PLACES * len(words)
         # One place in a device function is of as many arrays as there are sizes.
-        return machine.shared_array(machine.site() + (count << 32), (count,), np.dtype(np.int32))
+        return machine.shared_array(machine.place() + (count << 32), (count,), np.dtype(np.int32))
 
     # --- addresses ------------------------------------------------------------------------------------------
 
