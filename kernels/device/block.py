@@ -76,6 +76,44 @@ warp_index = _in_block("warp_index", _emit_warp, _warp)
 
 @kernel_function
 def block_reduce(value, op, valid=1024):
+    """The values of the threads, combined by an operator.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    op : callable
+        ``op(x, y)`` of two values, that of the lower threads first; associative. What it returns is cast to their type.
+    valid : int, optional
+        How many threads, from the first on, have a value: at least 1, and the same number in all of them.
+
+    Returns
+    -------
+    value : as `value`
+        The same bits in all threads.
+
+    Examples
+    --------
+    The logarithm of a sum of exponentials, in one pass that does not overflow:
+
+    >>> import math
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_reduce
+    >>> @cuda.jit(device=True)
+    ... def merge(a, b):
+    ...     largest = max(a[0], b[0])
+    ...     return largest, a[1] * math.exp(a[0] - largest) + b[1] * math.exp(b[0] - largest)
+    >>> @cuda.jit
+    ... def log_sum_exp(x, y):
+    ...     largest, total = block_reduce((x[cuda.threadIdx.x], 1.0), merge)
+    ...     if cuda.threadIdx.x == 0:
+    ...         y[0] = largest + math.log(total)
+    >>> x, y = np.full(100, 1000.0), np.zeros(1)
+    >>> log_sum_exp[1, 100](x, y)
+    >>> bool(np.isclose(y[0], 1000 + np.log(100)))
+    True
+    """
     thread, threads, warp = thread_index(), block_size(), warp_index()
     count = as_int32(min(valid, threads))
     # Where all of the block is known to the compiler to take one way, it need not guard each shuffle.
@@ -102,31 +140,205 @@ def block_reduce(value, op, valid=1024):
 
 @kernel_function
 def block_sum(value, valid=1024):
+    """The sum of the threads' values, which are numbers.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    valid : int, optional
+        How many threads, from the first on, have a value: at least 1, and the same number in all of them.
+
+    Returns
+    -------
+    value : as `value`
+        The same bits in all threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_sum
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = block_sum(x[t])
+    >>> x, y = np.arange(100.0), np.zeros(100)
+    >>> kernel[1, 100](x, y)
+    >>> y[0]
+    np.float64(4950.0)
+    """
     return block_reduce(value, operator.add, valid)
 
 
 @kernel_function
 def block_prod(value, valid=1024):
+    """The product of the threads' values, which are numbers.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    valid : int, optional
+        How many threads, from the first on, have a value: at least 1, and the same number in all of them.
+
+    Returns
+    -------
+    value : as `value`
+        The same bits in all threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_prod
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = block_prod(x[t])
+    >>> x, y = np.where(np.arange(100) < 10, 2.0, 1.0), np.zeros(100)
+    >>> kernel[1, 100](x, y)
+    >>> y[0]
+    np.float64(1024.0)
+    """
     return block_reduce(value, operator.mul, valid)
 
 
 @kernel_function
 def block_min(value, valid=1024):
+    """The smallest of the threads' numbers; NaN where one of them is NaN.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    valid : int, optional
+        How many threads, from the first on, have a value: at least 1, and the same number in all of them.
+
+    Returns
+    -------
+    value : as `value`
+        The same bits in all threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_min
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = block_min(x[t])
+    >>> x, y = np.arange(100.0) % 7 - 3, np.zeros(100)
+    >>> kernel[1, 100](x, y)
+    >>> y[0]
+    np.float64(-3.0)
+    """
     return block_reduce(value, minimum, valid)
 
 
 @kernel_function
 def block_max(value, valid=1024):
+    """The largest of the threads' numbers; NaN where one of them is NaN.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    valid : int, optional
+        How many threads, from the first on, have a value: at least 1, and the same number in all of them.
+
+    Returns
+    -------
+    value : as `value`
+        The same bits in all threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_max
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = block_max(x[t])
+    >>> x, y = np.arange(100.0) % 7 - 3, np.zeros(100)
+    >>> kernel[1, 100](x, y)
+    >>> y[0]
+    np.float64(3.0)
+    """
     return block_reduce(value, maximum, valid)
 
 
 @kernel_function
 def block_argmin(value, index, valid=1024):
+    """The smallest of the threads' numbers and its index: of equal ones the smallest index. NaN counts as smaller.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    index : integer
+        Of the value.
+    valid : int, optional
+        How many threads, from the first on, have a value: at least 1, and the same number in all of them.
+
+    Returns
+    -------
+    value, index : as `value` and `index`
+        The same in all threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_argmin
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     value, index = block_argmin(x[t], t)
+    ...     y[t] = index
+    >>> x, y = np.cos(np.arange(100.0)), np.zeros(100, int)
+    >>> kernel[1, 100](x, y)
+    >>> y[0]
+    np.int64(22)
+    """
     return block_reduce((value, index), first_minimum, valid)
 
 
 @kernel_function
 def block_argmax(value, index, valid=1024):
+    """The largest of the threads' numbers and its index: of equal ones the smallest index. NaN counts as larger.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    index : integer
+        Of the value.
+    valid : int, optional
+        How many threads, from the first on, have a value: at least 1, and the same number in all of them.
+
+    Returns
+    -------
+    value, index : as `value` and `index`
+        The same in all threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_argmax
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     value, index = block_argmax(x[t], t)
+    ...     y[t] = index
+    >>> x, y = np.arange(100.0) % 7, np.zeros(100, int)
+    >>> kernel[1, 100](x, y)
+    >>> y[0]
+    np.int64(6)
+    """
     return block_reduce((value, index), first_maximum, valid)
 
 
@@ -154,6 +366,35 @@ def _scanned_warps(inclusive, op):
 
 @kernel_function
 def block_inclusive_scan_with_total(value, op):
+    """`block_inclusive_scan`, and the reduction of the whole block.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    op : callable
+        ``op(x, y)`` of two values, that of the lower threads first; associative.
+
+    Returns
+    -------
+    value, total : as `value`
+        `total` is the reduction of the whole block, the same in all threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_inclusive_scan_with_total, maximum
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     found, total = block_inclusive_scan_with_total(x[t], maximum)
+    ...     y[t] = total - found
+    >>> x, y = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]), np.zeros(8)
+    >>> kernel[1, 8](x, y)
+    >>> y
+    array([6., 6., 5., 5., 4., 0., 0., 0.])
+    """
     found = warp_inclusive_scan(value, op)
     if block_size() <= 32:
         return found, shuffle(found, block_size() - 1)
@@ -165,11 +406,69 @@ def block_inclusive_scan_with_total(value, op):
 
 @kernel_function
 def block_inclusive_scan(value, op):
+    """The values up to this thread's, this one too, combined by an operator.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    op : callable
+        ``op(x, y)`` of two values, that of the lower threads first; associative.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_inclusive_scan, maximum
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = block_inclusive_scan(x[t], maximum)
+    >>> x, y = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]), np.zeros(8)
+    >>> kernel[1, 8](x, y)
+    >>> y
+    array([3., 3., 4., 4., 5., 9., 9., 9.])
+    """
     return block_inclusive_scan_with_total(value, op)[0]
 
 
 @kernel_function
 def block_exclusive_scan_with_total(value, op, initial=None):
+    """`block_exclusive_scan`, and the reduction of the whole block.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    op : callable
+        ``op(x, y)`` of two values, that of the lower threads first; associative.
+    initial : as `value`, optional
+        What is before the first thread; without it, that thread's result is its own value, and means nothing.
+
+    Returns
+    -------
+    value, total : as `value`
+        `total` is the reduction of the whole block, the same in all threads; `initial` is not in it.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_exclusive_scan_with_total, maximum
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     found, total = block_exclusive_scan_with_total(x[t], maximum, 2)
+    ...     y[t] = total - found
+    >>> x, y = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]), np.zeros(8)
+    >>> kernel[1, 8](x, y)
+    >>> y
+    array([7., 6., 6., 5., 5., 4., 0., 0.])
+    """
     thread, threads = thread_index(), block_size()
     inclusive = warp_inclusive_scan(value, op)
     found = from_words(from_below(to_words(inclusive), 1, 32)[0], inclusive)
@@ -187,22 +486,136 @@ def block_exclusive_scan_with_total(value, op, initial=None):
 
 @kernel_function
 def block_exclusive_scan(value, op, initial=None):
+    """The values up to this thread's, without it, combined by an operator.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    op : callable
+        ``op(x, y)`` of two values, that of the lower threads first; associative.
+    initial : as `value`, optional
+        What is before the first thread; without it, that thread's result is its own value, and means nothing.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_exclusive_scan, maximum
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = block_exclusive_scan(x[t], maximum, 2)
+    >>> x, y = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]), np.zeros(8)
+    >>> kernel[1, 8](x, y)
+    >>> y
+    array([2., 3., 3., 4., 4., 5., 9., 9.])
+    """
     return block_exclusive_scan_with_total(value, op, initial)[0]
 
 
 @kernel_function
 def block_inclusive_sum(value):
+    """The sum of the values up to this thread's, this one too.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+        A number.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_inclusive_sum
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = block_inclusive_sum(x[t])
+    >>> x, y = np.arange(100.0), np.zeros(100)
+    >>> kernel[1, 100](x, y)
+    >>> y[-1]
+    np.float64(4950.0)
+    """
     return block_inclusive_scan_with_total(value, operator.add)[0]
 
 
 @kernel_function
 def block_exclusive_sum_with_total(value):
+    """`block_exclusive_sum`, and the sum of the whole block.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+        A number.
+
+    Returns
+    -------
+    value, total : as `value`
+        `total` is the sum of the whole block, the same in all threads.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_exclusive_sum_with_total
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     found, total = block_exclusive_sum_with_total(x[t])
+    ...     y[t] = total - found
+    >>> x, y = np.arange(100.0), np.zeros(100)
+    >>> kernel[1, 100](x, y)
+    >>> y[:3]
+    array([4950., 4950., 4949.])
+    """
     found, total = block_exclusive_scan_with_total(value, operator.add)
     return (found if thread_index() > 0 else cast_like(0, found)), total
 
 
 @kernel_function
 def block_exclusive_sum(value):
+    """The sum of the values up to this thread's, without it; 0 in the first thread.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+        A number.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    Each thread keeps what is positive, and finds where to put it:
+
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_exclusive_sum
+    >>> @cuda.jit
+    ... def compact(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     keep = x[t] > 0
+    ...     place = block_exclusive_sum(1 if keep else 0)
+    ...     if keep:
+    ...         y[place] = x[t]
+    >>> x, y = np.array([3, -1, 4, -1, -5, 9, 2, -6]), np.zeros(4, int)
+    >>> compact[1, 8](x, y)
+    >>> y
+    array([3, 4, 9, 2])
+    """
     return block_exclusive_sum_with_total(value)[0]
 
 
@@ -211,6 +624,33 @@ def block_exclusive_sum(value):
 
 @kernel_function
 def block_broadcast(value, thread=0):
+    """One thread's value for all of the block.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each thread.
+    thread : int, optional
+        Whose; the same number in all threads.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_broadcast
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = block_broadcast(x[t], 77)
+    >>> x, y = np.arange(100.0), np.zeros(100)
+    >>> kernel[1, 100](x, y)
+    >>> y[:3]
+    array([77., 77., 77.])
+    """
     words = to_words(value)
     memory = slots(words)
     cuda.syncthreads()
@@ -222,14 +662,89 @@ def block_broadcast(value, thread=0):
 
 @kernel_function
 def block_any(predicate):
+    """Whether the predicate of any thread is true. A barrier.
+
+    Parameters
+    ----------
+    predicate : bool or number
+        Of each thread; true where it is not 0.
+
+    Returns
+    -------
+    answer : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_any
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = block_any(x[t] > 98)
+    >>> x, y = np.arange(100.0), np.zeros(100)
+    >>> kernel[1, 100](x, y)
+    >>> y[:3]
+    array([1., 1., 1.])
+    """
     return cuda.syncthreads_or(as_int32(cast_like(predicate, True))) != 0
 
 
 @kernel_function
 def block_all(predicate):
+    """Whether the predicates of all threads are true. A barrier.
+
+    Parameters
+    ----------
+    predicate : bool or number
+        Of each thread; true where it is not 0.
+
+    Returns
+    -------
+    answer : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_all
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = block_all(x[t] > 98)
+    >>> x, y = np.arange(100.0), np.zeros(100)
+    >>> kernel[1, 100](x, y)
+    >>> y[:3]
+    array([0., 0., 0.])
+    """
     return cuda.syncthreads_and(as_int32(cast_like(predicate, True))) != 0
 
 
 @kernel_function
 def block_count(predicate):
+    """How many threads' predicates are true. A barrier.
+
+    Parameters
+    ----------
+    predicate : bool or number
+        Of each thread; true where it is not 0.
+
+    Returns
+    -------
+    count : int32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import block_count
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = block_count(x[t] > 90)
+    >>> x, y = np.arange(100.0), np.zeros(100)
+    >>> kernel[1, 100](x, y)
+    >>> y[:3]
+    array([9., 9., 9.])
+    """
     return cuda.syncthreads_count(as_int32(cast_like(predicate, True)))

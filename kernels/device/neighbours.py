@@ -24,7 +24,7 @@ def _device(op):
 
 @functools.cache
 def _beside(dtype, threads, items, left):
-    """``beside(mine)``: the last item of the thread before, or the first of the thread behind; at the edge one's own."""
+    """``beside(mine)``: the last item of the thread before, or the first of the thread behind; at the edge, its own."""
     native, step, own = native_type(dtype), -1 if left else 1, items - 1 if left else 0
     edge = 0 if left else threads - 1
 

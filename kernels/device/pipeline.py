@@ -16,6 +16,7 @@ from .block import thread_index
 from .copies import cp_async_4, cp_async_8, cp_async_16_zfill, cp_async_commit, cp_async_wait_group
 from .exchange import extent, fits
 from .instructions import kernel_function
+from .words import as_int32
 
 __all__ = ["copy_pipeline"]
 
@@ -49,8 +50,8 @@ def copy_pipeline(dtype, threads, tile, stages=3):
     Notes
     -----
     The order is: prefetch tiles 0 to ``stages - 2``; then for each k ``wait()``, prefetch tile ``k + stages - 1``, work
-    on tile k. That is one barrier a tile. Where x begins at a multiple of 16 bytes and so do all tiles, copies are of 16
-    bytes; else of single elements, which those of less than 4 bytes take through registers.
+    on tile k. That is one barrier a tile. Where x begins at a multiple of 16 bytes and so do all tiles, copies are of
+    16 bytes; else of single elements, which go through registers where they have less than 4 bytes.
 
     Examples
     --------
@@ -85,16 +86,18 @@ def copy_pipeline(dtype, threads, tile, stages=3):
 @functools.cache
 def _pipeline(itemsize, threads, tile, stages):
     size, in_words = tile * itemsize, itemsize >= 4
-    chunks, is_whole = size // 16, size % 16 == 0
+    chunks, rounds, is_whole = size // 16, -(-size // 16 // threads), size % 16 == 0
     part = 4 if itemsize == 4 else 8
     copy_part, parts = cp_async_4 if itemsize == 4 else cp_async_8, tile * itemsize // part
     wait_group = cp_async_wait_group(stages - 2)
 
     @kernel_function
     def copy_chunks(to, source, nbytes):
-        for c in range(thread_index(), chunks, threads):
-            there = min(max(nbytes - 16 * c, 0), 16)
-            cp_async_16_zfill(u32(to + 16 * c), u64(source + u64(16 * c if there else 0)), u32(there))
+        for r in range(rounds):
+            c = u32(u32(thread_index()) + u32(r * threads))
+            if c < chunks:
+                there = min(max(as_int32(nbytes - 16 * c), 0), 16)
+                cp_async_16_zfill(u32(to + 16 * c), u64(source + u64(16 * c if there else 0)), u32(there))
 
     @kernel_function
     def copy_elements(tiles, slot, to, source, room):

@@ -1,14 +1,15 @@
 """What the 32 lanes of a warp do together: shuffles, reductions, scans, votes.
 
-A value is a number of Numba's, a NumPy scalar, or a tuple of values, nested as you like: the mean and the sum of squares
-of a variance, the maximum and the sum of a log-sum-exp. It comes back with the type it had. An operator is anything
-that a kernel can call with two values: ``operator.add``, ``max``, a device function. It must be associative (as far as
-rounding lets it); it need not be commutative, for what comes from the lower lane is always its left operand.
+A value is a number of Numba's, a NumPy scalar, or a tuple of values, nested as you like: the mean and the sum of
+squares of a variance, the maximum and the sum of a log-sum-exp. It comes back with the type it had. An operator is
+anything that a kernel can call with two values: ``operator.add``, ``max``, a device function, a lambda in the kernel.
+It must be associative (as far as rounding lets it); it need not be commutative, for what comes from the lower lane is
+always its left operand.
 
 All lanes of the warp call these functions together. Where `width` is given, a power of 2 up to 32, the warp is cut into
 groups of so many lanes, each of which is a little warp: only the lanes of a group call together.
 
-    Warp reduction of 32 values:   5 shuffles and 5 operations, or 6 and 5 where the operator is yours.
+    A float32 is summed over a warp by 5 shuffles and 5 additions; an operator of yours takes one shuffle more.
 
 Source: CUDA C++ Programming Guide, "Warp Shuffle Functions"; NVIDIA CUB, ``WarpReduce`` and ``WarpScan``; Hillis &
 Steele 1986, "Data parallel algorithms", for the scan.
@@ -32,6 +33,7 @@ FULL = 0xFFFFFFFF
 
 
 def sreg(builder, name):
+    """The value of a special register of PTX."""
     kind = ir.FunctionType(WORD, [])
     function = builder.module.globals.get(f"llvm.nvvm.read.ptx.sreg.{name}")
     return builder.call(function or ir.Function(builder.module, kind, f"llvm.nvvm.read.ptx.sreg.{name}"), [])
@@ -123,22 +125,139 @@ from_above, from_partner = _shuffle(2, 31, from_above), _shuffle(3, 31, from_par
 
 @kernel_function
 def shuffle(value, lane, width=32):
-    """The value that another lane passes; see the module."""
+    """The value that another lane passes.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    lane : int
+        Whose, counted from the first of the group; taken modulo `width`. It must take part.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import shuffle
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = shuffle(x[t], t + 1)
+    >>> x, y = np.arange(32.0), np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y
+    array([ 1.,  2.,  3.,  4.,  5.,  6.,  7.,  8.,  9., 10., 11., 12., 13.,
+           14., 15., 16., 17., 18., 19., 20., 21., 22., 23., 24., 25., 26.,
+           27., 28., 29., 30., 31.,  0.])
+    """
     return from_words(from_lane(to_words(value), lane, width)[0], value)
 
 
 @kernel_function
 def shuffle_up(value, delta, width=32):
+    """The value that the lane `delta` below passes; a lane that has none in its group keeps its own.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    delta : int
+        From 0 to 31.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import shuffle_up
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = x[t] - shuffle_up(x[t], 1)
+    >>> x, y = np.arange(32.0) ** 2, np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[:5]
+    array([0., 1., 3., 5., 7.])
+    """
     return from_words(from_below(to_words(value), delta, width)[0], value)
 
 
 @kernel_function
 def shuffle_down(value, delta, width=32):
+    """The value that the lane `delta` above passes; a lane that has none in its group keeps its own.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    delta : int
+        From 0 to 31.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import shuffle_down
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = shuffle_down(x[t], 1, 4)
+    >>> x, y = np.arange(32.0), np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[:8]
+    array([1., 2., 3., 3., 5., 6., 7., 7.])
+    """
     return from_words(from_above(to_words(value), delta, width)[0], value)
 
 
 @kernel_function
 def shuffle_xor(value, mask, width=32):
+    """The value that the lane passes whose number differs in the bits of a mask.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    mask : int
+        From 0 to 31. A lane whose partner is not in its group keeps its own value.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import shuffle_xor
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = shuffle_xor(x[t], 1)
+    >>> x, y = np.arange(32.0), np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[:6]
+    array([1., 0., 3., 2., 5., 4.])
+    """
     return from_words(from_partner(to_words(value), mask, width)[0], value)
 
 
@@ -174,6 +293,46 @@ def reduce_some(value, op, width, valid):
 
 @kernel_function
 def warp_reduce(value, op, width=32, valid=32):
+    """The values of the lanes, combined by an operator.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    op : callable
+        ``op(x, y)`` of two values, that of the lower lanes first; associative. What it returns is cast to their type.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+    valid : int, optional
+        How many lanes of the group, from its first on, have a value: at least 1, and the same number in all of them. A
+        warp that is not full has so many lanes.
+
+    Returns
+    -------
+    value : as `value`
+        The same bits in all lanes of the group.
+
+    Examples
+    --------
+    The mean and the sum of squared deviations of all values (Chan, Golub & LeVeque 1983):
+
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_reduce
+    >>> @cuda.jit(device=True)
+    ... def merge(a, b):
+    ...     n, d = a[0] + b[0], b[1] - a[1]
+    ...     return n, a[1] + d * b[0] / n, a[2] + b[2] + d * d * a[0] * b[0] / n
+    >>> @cuda.jit
+    ... def variance(x, y):
+    ...     n, mean, squares = warp_reduce((1.0, x[cuda.threadIdx.x], 0.0), merge)
+    ...     if cuda.threadIdx.x == 0:
+    ...         y[0], y[1] = mean, squares / n
+    >>> x, y = np.arange(32.0), np.zeros(2)
+    >>> variance[1, 32](x, y)
+    >>> bool(np.allclose(y, [x.mean(), x.var()]))
+    True
+    """
     found = _reduce_all(value, op, width) if valid >= width else reduce_some(value, op, width, valid)
     return shuffle(found, 0, width)
 
@@ -191,6 +350,37 @@ def _butterfly(value, op, width):
 
 @kernel_function
 def warp_sum(value, width=32, valid=32):
+    """The sum of the lanes' values, which are numbers.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+    valid : int, optional
+        How many lanes of the group, from its first on, have a value: at least 1, and the same number in all of them. A
+        warp that is not full has so many lanes.
+
+    Returns
+    -------
+    value : as `value`
+        The same bits in all lanes of the group.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_sum
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_sum(x[t])
+    >>> x, y = np.arange(32.0), np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[0]
+    np.float64(496.0)
+    """
     if valid < width:
         return warp_reduce(value, operator.add, width, valid)
     return _butterfly(value, operator.add, width)
@@ -198,11 +388,73 @@ def warp_sum(value, width=32, valid=32):
 
 @kernel_function
 def warp_prod(value, width=32, valid=32):
+    """The product of the lanes' values, which are numbers.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+    valid : int, optional
+        How many lanes of the group, from its first on, have a value: at least 1, and the same number in all of them. A
+        warp that is not full has so many lanes.
+
+    Returns
+    -------
+    value : as `value`
+        The same bits in all lanes of the group.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_prod
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_prod(x[t])
+    >>> x, y = np.full(32, 2.0), np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[0]
+    np.float64(4294967296.0)
+    """
     return warp_reduce(value, operator.mul, width, valid)
 
 
 @kernel_function
 def warp_min(value, width=32, valid=32):
+    """The smallest of the lanes' numbers; NaN where one of them is NaN.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+    valid : int, optional
+        How many lanes of the group, from its first on, have a value: at least 1, and the same number in all of them. A
+        warp that is not full has so many lanes.
+
+    Returns
+    -------
+    value : as `value`
+        The same bits in all lanes of the group.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_min
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_min(x[t])
+    >>> x, y = np.arange(32.0) % 7 - 3, np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[0]
+    np.float64(-3.0)
+    """
     if valid < width or not symmetric(value):
         return warp_reduce(value, minimum, width, valid)
     return _butterfly(value, minimum, width)
@@ -210,6 +462,37 @@ def warp_min(value, width=32, valid=32):
 
 @kernel_function
 def warp_max(value, width=32, valid=32):
+    """The largest of the lanes' numbers; NaN where one of them is NaN.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+    valid : int, optional
+        How many lanes of the group, from its first on, have a value: at least 1, and the same number in all of them. A
+        warp that is not full has so many lanes.
+
+    Returns
+    -------
+    value : as `value`
+        The same bits in all lanes of the group.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_max
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_max(x[t])
+    >>> x, y = np.arange(32.0) % 7, np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[0]
+    np.float64(6.0)
+    """
     if valid < width or not symmetric(value):
         return warp_reduce(value, maximum, width, valid)
     return _butterfly(value, maximum, width)
@@ -217,11 +500,79 @@ def warp_max(value, width=32, valid=32):
 
 @kernel_function
 def warp_argmin(value, index, width=32, valid=32):
+    """The smallest of the lanes' numbers and its index: of equal ones the smallest index. NaN counts as smaller.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    index : integer
+        Of the value.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+    valid : int, optional
+        How many lanes of the group, from its first on, have a value: at least 1, and the same number in all of them. A
+        warp that is not full has so many lanes.
+
+    Returns
+    -------
+    value, index : as `value` and `index`
+        The same in all lanes of the group.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_argmin
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     value, index = warp_argmin(x[t], t)
+    ...     y[t] = index
+    >>> x, y = np.cos(np.arange(32.0)), np.zeros(32, int)
+    >>> kernel[1, 32](x, y)
+    >>> y[0]
+    np.int64(22)
+    """
     return warp_reduce((value, index), first_minimum, width, valid)
 
 
 @kernel_function
 def warp_argmax(value, index, width=32, valid=32):
+    """The largest of the lanes' numbers and its index: of equal ones the smallest index. NaN counts as larger.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    index : integer
+        Of the value.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+    valid : int, optional
+        How many lanes of the group, from its first on, have a value: at least 1, and the same number in all of them. A
+        warp that is not full has so many lanes.
+
+    Returns
+    -------
+    value, index : as `value` and `index`
+        The same in all lanes of the group.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_argmax
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     value, index = warp_argmax(x[t], t)
+    ...     y[t] = index
+    >>> x, y = np.arange(32.0) % 7, np.zeros(32, int)
+    >>> kernel[1, 32](x, y)
+    >>> y[0]
+    np.int64(6)
+    """
     return warp_reduce((value, index), first_maximum, width, valid)
 
 
@@ -230,6 +581,35 @@ def warp_argmax(value, index, width=32, valid=32):
 
 @kernel_function
 def warp_inclusive_scan(value, op, width=32):
+    """The values up to this lane's, this one too, combined by an operator.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    op : callable
+        ``op(x, y)`` of two values, that of the lower lanes first; associative.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import maximum, warp_inclusive_scan
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_inclusive_scan(x[t], maximum)
+    >>> x, y = np.array([3.0, 1.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]), np.zeros(8)
+    >>> kernel[1, 8](x, y)
+    >>> y
+    array([3., 3., 4., 4., 5., 9., 9., 9.])
+    """
     found = cast_like(value, value)
     delta = 1
     while delta < width:
@@ -242,6 +622,37 @@ def warp_inclusive_scan(value, op, width=32):
 
 @kernel_function
 def warp_exclusive_scan(value, op, initial=None, width=32):
+    """The values up to this lane's, without it, combined by an operator.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    op : callable
+        ``op(x, y)`` of two values, that of the lower lanes first; associative.
+    initial : as `value`, optional
+        What is before the first lane; without it, that lane's result is its own value, and means nothing.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import maximum, warp_exclusive_scan
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_exclusive_scan(x[t], maximum, 2)
+    >>> x, y = np.array([1.0, 3.0, 4.0, 1.0, 5.0, 9.0, 2.0, 6.0]), np.zeros(8)
+    >>> kernel[1, 8](x, y)
+    >>> y
+    array([2., 2., 3., 4., 4., 5., 9., 9.])
+    """
     found = warp_inclusive_scan(value, op, width)
     words, inside = from_below(to_words(found), 1, width)
     if initial is None:
@@ -254,11 +665,65 @@ def warp_exclusive_scan(value, op, initial=None, width=32):
 
 @kernel_function
 def warp_inclusive_sum(value, width=32):
+    """The sum of the values up to this lane's, this one too.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_inclusive_sum
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_inclusive_sum(x[t])
+    >>> x, y = np.arange(32.0), np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[:6]
+    array([ 0.,  1.,  3.,  6., 10., 15.])
+    """
     return warp_inclusive_scan(value, operator.add, width)
 
 
 @kernel_function
 def warp_exclusive_sum(value, width=32):
+    """The sum of the values up to this lane's, without it; 0 in the first lane.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_exclusive_sum
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_exclusive_sum(x[t])
+    >>> x, y = np.arange(32.0), np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[:6]
+    array([ 0.,  0.,  1.,  3.,  6., 10.])
+    """
     found = warp_inclusive_scan(value, operator.add, width)
     words, inside = from_below(to_words(found), 1, width)
     return from_words(words, found) if inside else cast_like(0, found)
@@ -269,21 +734,125 @@ def warp_exclusive_sum(value, width=32):
 
 @kernel_function
 def warp_broadcast(value, lane=0, width=32):
+    """One lane's value for all of its group.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+    lane : int, optional
+        Whose, counted from the first of the group.
+    width : int, optional
+        Lanes of a group: a power of 2, at most 32.
+
+    Returns
+    -------
+    value : as `value`
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_broadcast
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_broadcast(x[t], 3)
+    >>> x, y = np.arange(32.0), np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[:3]
+    array([3., 3., 3.])
+    """
     return shuffle(value, lane, width)
 
 
 @kernel_function
 def warp_any(predicate):
+    """Whether the predicate of any lane is true.
+
+    Parameters
+    ----------
+    predicate : bool or number
+        Of each lane; true where it is not 0.
+
+    Returns
+    -------
+    answer : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_any
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_any(x[t] > 30)
+    >>> x, y = np.arange(32.0), np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[:3]
+    array([1., 1., 1.])
+    """
     return cuda.any_sync(FULL, cast_like(predicate, True))
 
 
 @kernel_function
 def warp_all(predicate):
+    """Whether the predicates of all lanes are true.
+
+    Parameters
+    ----------
+    predicate : bool or number
+        Of each lane; true where it is not 0.
+
+    Returns
+    -------
+    answer : bool
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_all
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_all(x[t] > 30)
+    >>> x, y = np.arange(32.0), np.zeros(32)
+    >>> kernel[1, 32](x, y)
+    >>> y[:3]
+    array([0., 0., 0.])
+    """
     return cuda.all_sync(FULL, cast_like(predicate, True))
 
 
 @kernel_function
 def warp_ballot(predicate):
+    """The lanes whose predicates are true, a bit each.
+
+    Parameters
+    ----------
+    predicate : bool or number
+        Of each lane; true where it is not 0.
+
+    Returns
+    -------
+    lanes : uint32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_ballot
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_ballot(x[t] % 8 == 0)
+    >>> x, y = np.arange(32), np.zeros(32, np.uint32)
+    >>> kernel[1, 32](x, y)
+    >>> hex(y[0])
+    '0x1010101'
+    """
     return cast_like(cuda.ballot_sync(FULL, cast_like(predicate, True)), np.uint32(0))
 
 
@@ -315,4 +884,30 @@ matched = declared(matched, _matched)
 
 @kernel_function
 def warp_match(value):
+    """The lanes that have the same value as this one, a bit each.
+
+    Parameters
+    ----------
+    value : number, NumPy scalar or tuple of these
+        Of each lane.
+        The same is what has the same bits: -0.0 is not 0.0, and a NaN is itself.
+
+    Returns
+    -------
+    lanes : uint32
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from kernels.device import warp_match
+    >>> @cuda.jit
+    ... def kernel(x, y):
+    ...     t = cuda.threadIdx.x
+    ...     y[t] = warp_match(x[t])
+    >>> x, y = np.arange(32) % 4, np.zeros(32, np.uint32)
+    >>> kernel[1, 32](x, y)
+    >>> [hex(lanes) for lanes in y[:4]]
+    ['0x11111111', '0x22222222', '0x44444444', '0x88888888']
+    """
     return matched(to_words(value))
