@@ -11,9 +11,9 @@ _PUBLIC = {
         warp_min warp_prod warp_reduce warp_sum""",
     "block": """block_all block_any block_argmax block_argmin block_broadcast block_count block_exclusive_scan
         block_exclusive_scan_with_total block_exclusive_sum block_exclusive_sum_with_total block_inclusive_scan
-        block_inclusive_scan_with_total block_max block_min block_prod block_reduce block_size block_sum thread_index
-        warp_index""",
-    "operators": "ascending descending first_maximum first_minimum maximum minimum",
+        block_inclusive_scan_with_total block_inclusive_sum block_max block_min block_prod block_reduce block_size
+        block_sum thread_index warp_index""",
+    "operators": "add ascending descending first_maximum first_minimum maximum minimum multiply",
     "exchange": "block_exchange block_load block_store block_transpose",
     "sort": "block_merge_sort block_radix_sort",
     "histogram": "block_histogram",

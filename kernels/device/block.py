@@ -14,12 +14,10 @@ They may follow one another as they are: between two that use the same memory th
 Source: NVIDIA CUB, ``BlockReduce`` and ``BlockScan``.
 """
 
-import operator
-
 from numba import cuda, types
 
 from .instructions import kernel_function
-from .operators import first_maximum, first_minimum, maximum, minimum
+from .operators import add, first_maximum, first_minimum, maximum, minimum, multiply
 from .ptx import declared
 from .warp import FULL, from_below, reduce_some, shuffle, shuffled, sreg, warp_inclusive_scan, warp_reduce
 from .words import WORD, as_int32, cast_like, from_words, get_words, put_words, slots, to_words
@@ -168,7 +166,7 @@ def block_sum(value, valid=1024):
     >>> y[0]
     np.float64(4950.0)
     """
-    return block_reduce(value, operator.add, valid)
+    return block_reduce(value, add, valid)
 
 
 @kernel_function
@@ -201,7 +199,7 @@ def block_prod(value, valid=1024):
     >>> y[0]
     np.float64(1024.0)
     """
-    return block_reduce(value, operator.mul, valid)
+    return block_reduce(value, multiply, valid)
 
 
 @kernel_function
@@ -546,7 +544,7 @@ def block_inclusive_sum(value):
     >>> y[-1]
     np.float64(4950.0)
     """
-    return block_inclusive_scan_with_total(value, operator.add)[0]
+    return block_inclusive_scan_with_total(value, add)[0]
 
 
 @kernel_function
@@ -579,7 +577,7 @@ def block_exclusive_sum_with_total(value):
     >>> y[:3]
     array([4950., 4950., 4949.])
     """
-    found, total = block_exclusive_scan_with_total(value, operator.add)
+    found, total = block_exclusive_scan_with_total(value, add)
     return (found if thread_index() > 0 else cast_like(0, found)), total
 
 

@@ -1,4 +1,4 @@
-"""Operators for reductions that Python's and Numba's do not mean: minima and maxima with NumPy's NaN.
+"""Operators for reductions, which Python's and Numba's are not: in the type of their operands, with NumPy's NaN.
 
     minimum(x, y) = NaN where x or y is NaN, else the smaller one; -0.0 is smaller than 0.0
 
@@ -19,9 +19,11 @@ from llvmlite import ir
 from numba import types
 
 from .instructions import instruction, kernel_function
-from .scalar import convert, unpack, unwrapped
+from .scalar import complex_value, convert, unpack, unwrapped
 
-__all__ = ["ascending", "descending", "first_maximum", "first_minimum", "maximum", "minimum"]
+__all__ = [
+    "add", "ascending", "descending", "first_maximum", "first_minimum", "maximum", "minimum", "multiply",
+]  # fmt: skip
 
 
 def _plain(native):
@@ -149,6 +151,61 @@ def _ordered(x, y, largest):
 
 _below, _above = _goes_before("below", False), _goes_before("above", True)
 
+
+# --- sums and products ------------------------------------------------------------------------------------------------
+
+
+def _arithmetic(name, operate, of_booleans, doc):
+    """``operate(builder, integral, x, y)`` of real numbers makes an operator of numbers of one type."""
+
+    def of_floats(context, builder, plain, x, y):
+        if plain != types.float16:
+            return operate(builder, False, x, y)
+        if _is_gpu(context):  # Numba's own operators would have a library linked
+            kind = ir.FunctionType(x.type, [x.type, y.type])
+            return builder.call(ir.InlineAsm(kind, f"{name[:3]}.rn.f16 $0, $1, $2;", "=h,h,h"), [x, y])
+        wide = [_wide(context, builder, plain, each) for each in (x, y)]
+        return convert(context, builder, operate(builder, False, *wide), types.float32, plain)
+
+    def of_complex(context, builder, plain, x, y):
+        (a, b), (c, d) = unpack(builder, x, 2), unpack(builder, y, 2)
+        if name == "add":
+            return complex_value(context, builder, plain, builder.fadd(a, c), builder.fadd(b, d))
+        real = builder.fsub(builder.fmul(a, c), builder.fmul(b, d))
+        return complex_value(context, builder, plain, real, builder.fadd(builder.fmul(a, d), builder.fmul(b, c)))
+
+    def twin(x, y):
+        x = np.asarray(x)
+        with np.errstate(all="ignore"):
+            return getattr(np, name)(x, np.asarray(y).astype(x.dtype))[()]
+
+    def define(typingctx, x, y):
+        plain, result = _plain(x), types.unliteral(x)
+
+        def codegen(context, builder, signature, args):
+            a, b = args[0], convert(context, builder, args[1], _plain(y), plain)
+            if isinstance(plain, types.Complex):
+                return of_complex(context, builder, plain, a, b)
+            if isinstance(plain, types.Float):
+                return of_floats(context, builder, plain, a, b)
+            if isinstance(plain, types.Boolean):
+                return getattr(builder, of_booleans)(a, b)
+            return operate(builder, True, a, b)
+
+        return result(x, y), codegen
+
+    define.__name__, define.__doc__ = name, doc
+    return instruction(twin, beside_gpu=True)(define)
+
+
+add = _arithmetic(
+    "add", lambda builder, integral, x, y: (builder.add if integral else builder.fadd)(x, y), "or_",
+    "x + y in the type of x, as NumPy adds two numbers of one dtype.",
+)  # fmt: skip
+multiply = _arithmetic(
+    "multiply", lambda builder, integral, x, y: (builder.mul if integral else builder.fmul)(x, y), "and_",
+    "x * y in the type of x, as NumPy multiplies two numbers of one dtype.",
+)  # fmt: skip
 
 # --- the order of numpy.sort ------------------------------------------------------------------------------------------
 

@@ -186,9 +186,10 @@ def block_radix_sort(
     dtype, (threads, items) = np.dtype(dtype), extent(threads, items)
     if dtype.kind not in "biuf":
         raise ValueError(f"dtype: a radix sort has booleans, integers or floats for keys, not {dtype}")
-    end_bit = 8 * dtype.itemsize if end_bit is None else end_bit
-    if not 0 <= begin_bit < end_bit <= 8 * dtype.itemsize:
-        raise ValueError(f"bits {begin_bit} to {end_bit}: expected 0 <= begin_bit < end_bit <= {8 * dtype.itemsize}")
+    width = 1 if dtype.kind == "b" else 8 * dtype.itemsize
+    end_bit = width if end_bit is None else end_bit
+    if not 0 <= begin_bit < end_bit <= width:
+        raise ValueError(f"bits {begin_bit} to {end_bit}: expected 0 <= begin_bit < end_bit <= {width}")
     if arrangement not in ("blocked", "striped"):
         raise ValueError(f"arrangement: {arrangement!r} is neither 'blocked' nor 'striped'")
     if threads * items > 0xFFFF:

@@ -15,14 +15,12 @@ Source: CUDA C++ Programming Guide, "Warp Shuffle Functions"; NVIDIA CUB, ``Warp
 Steele 1986, "Data parallel algorithms", for the scan.
 """
 
-import operator
-
 import numpy as np
 from llvmlite import ir
 from numba import cuda, types
 
 from .instructions import kernel_function
-from .operators import first_maximum, first_minimum, maximum, minimum, symmetric
+from .operators import add, first_maximum, first_minimum, maximum, minimum, multiply, symmetric
 from .ptx import declared
 from .scalar import unpack
 from .words import WORD, as_int32, cast_like, from_words, to_words, with_word
@@ -112,7 +110,7 @@ def from_above(words, delta, width):
 
 
 def from_partner(words, mask, width):
-    """The words of the lane whose number differs in the bits of a mask; a lane that has none keeps its own."""
+    """The words of the lane whose number differs in the bits of a mask; whose is above the group keeps its own."""
     width = cast_like(width, 0)
     source = cuda.laneid ^ cast_like(mask, 0)
     inside = source < (cuda.laneid & -width) + width
@@ -236,7 +234,7 @@ def shuffle_xor(value, mask, width=32):
     value : number, NumPy scalar or tuple of these
         Of each lane.
     mask : int
-        From 0 to 31. A lane whose partner is not in its group keeps its own value.
+        From 0 to ``width - 1``.
     width : int, optional
         Lanes of a group: a power of 2, at most 32.
 
@@ -382,8 +380,8 @@ def warp_sum(value, width=32, valid=32):
     np.float64(496.0)
     """
     if valid < width:
-        return warp_reduce(value, operator.add, width, valid)
-    return _butterfly(value, operator.add, width)
+        return warp_reduce(value, add, width, valid)
+    return _butterfly(value, add, width)
 
 
 @kernel_function
@@ -419,7 +417,7 @@ def warp_prod(value, width=32, valid=32):
     >>> y[0]
     np.float64(4294967296.0)
     """
-    return warp_reduce(value, operator.mul, width, valid)
+    return warp_reduce(value, multiply, width, valid)
 
 
 @kernel_function
@@ -692,7 +690,7 @@ def warp_inclusive_sum(value, width=32):
     >>> y[:6]
     array([ 0.,  1.,  3.,  6., 10., 15.])
     """
-    return warp_inclusive_scan(value, operator.add, width)
+    return warp_inclusive_scan(value, add, width)
 
 
 @kernel_function
@@ -724,7 +722,7 @@ def warp_exclusive_sum(value, width=32):
     >>> y[:6]
     array([ 0.,  0.,  1.,  3.,  6., 10.])
     """
-    found = warp_inclusive_scan(value, operator.add, width)
+    found = warp_inclusive_scan(value, add, width)
     words, inside = from_below(to_words(found), 1, width)
     return from_words(words, found) if inside else cast_like(0, found)
 
