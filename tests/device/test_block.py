@@ -243,7 +243,9 @@ def test_running_sums_are_those_of_numpy(engine, dtype, rng):
 
 @cuda.jit
 def broadcasts(x, y, source):
-    y[thread_index()] = block_broadcast(x[thread_index()], source)
+    t = thread_index()
+    last = block_broadcast(x[t], block_size() - 1)
+    y[t] = block_broadcast(x[t] if t < block_size() - 1 else last, source)
 
 
 @with_dtypes("?D", "?BhqefdD")

@@ -125,8 +125,8 @@ def moving(algorithm, dtype, threads, items):
 def test_tiles_are_loaded_and_stored_up_to_the_end_of_the_array(algorithm, engine, threads, items, rng):
     count = count_of(threads)
     tile = count * items
-    for skip in (0, 1):
-        x = random("f", 2 * tile + tile // 2 + 1 + skip, rng)
+    for skip, rest in ((0, tile // 2), (1, tile - 1)):
+        x = random("f", 2 * tile + rest + skip, rng)
         y, held = np.full(x.size + 40, -1, "f"), np.zeros((3, count, items), "f")
         run(moving(algorithm, np.dtype("f"), threads, items), 3, threads, x, y[: x.size], held, skip, engine=engine)
         np.testing.assert_array_equal(y, np.r_[np.full(skip, -1), x[skip:], np.full(40, -1)])
