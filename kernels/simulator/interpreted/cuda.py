@@ -185,7 +185,8 @@ class Local:
         size = int(np.prod(shape)) * dtype.itemsize
         raw = _aligned(np.empty(size + alignment, np.uint8), size, alignment).view(dtype).reshape(shape)
         raw.view(np.uint8).reshape(-1)[:] = memory.POISON
-        return of(raw, "local", self._machine.watch and _watch_of_own(raw, "local memory", False))
+        watch = self._machine.watch and _watch_of_own(raw, "local memory", False)
+        return self._machine.array(raw, "local", watch)
 
 
 class Constant:

@@ -107,6 +107,7 @@ class Machine:
         self._sites, self._lines, self._codes, self._places = {}, {}, {}, {}
         self._shape, self._rows = None, {}
         self.thread = self.watch = None
+        self.of_scalars = False
 
     # --- a launch -------------------------------------------------------------------------------------------
 
@@ -282,7 +283,15 @@ class Machine:
                 self.hand_over(S.RAISED)
             if site == S.DYNAMIC_SITE:
                 shape = int(self.worker[S.DYNAMIC]) // dtype.itemsize
-            found = self.thread.arrays[key] = of(memory.view(address, shape, dtype), "shared", self.watch)
+            found = self.array(memory.view(address, shape, dtype), "shared", self.watch)
+            self.thread.arrays[key] = found
+        return found
+
+    def array(self, raw, name, watch):
+        """An array that a kernel makes; its elements are NumPy's scalars where the kernel's values are."""
+        found = of(raw, name, watch)
+        if self.of_scalars:
+            found._native = None
         return found
 
     @functools.cached_property

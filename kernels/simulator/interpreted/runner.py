@@ -202,7 +202,8 @@ class Interpreter:
         # What the kernel names has the values of its first launch with arguments like these, as on a GPU.
         key = function, tuple(map(_kind, arguments))
         names = function.__code__.co_varnames
-        if hasattr(function, "of_scalars"):  # its values are NumPy's scalars, and its memory looks after itself
+        self.machine.of_scalars = hasattr(function, "of_scalars")
+        if self.machine.of_scalars:  # its values are NumPy's scalars, and its memory looks after itself
             checks, call, given = frozenset(), self._as_it_stands.function(function), arguments
             self.machine.watch = None
         else:
