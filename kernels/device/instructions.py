@@ -29,8 +29,12 @@ class Instruction:
         return self.twin(*args)
 
 
-def instruction(twin):
-    """Declare a Numba intrinsic together with the Python twin that the simulator runs."""
+def instruction(twin, beside_gpu=False):
+    """Declare a Numba intrinsic together with the Python twin that the simulator runs.
+
+    With `beside_gpu` the compiled engine of the simulator knows it in every process; else only where Numba itself
+    simulates (``NUMBA_ENABLE_CUDASIM=1``), and to declare it costs half as much.
+    """
 
     def declare(define):
         if SIMULATED:
@@ -39,6 +43,8 @@ def instruction(twin):
 
         made = intrinsic(define)
         made.twin = twin
+        if beside_gpu:
+            made.__simulated__ = _compiled(Instruction(twin, define), define)
         return made
 
     return declare
@@ -102,3 +108,12 @@ def device_function(function):
     from numba import cuda
 
     return cuda.jit(function, device=True)
+
+
+def kernel_function(function):
+    """A function that only kernels call, for it names what only they have: shuffles, barriers, shared memory."""
+    if SIMULATED:
+        return function
+    from numba import cuda
+
+    return cuda.jit(function, device=True, forceinline=True)

@@ -50,6 +50,7 @@ load = Word("load", "``load(dtype, pointer)``: what lies at an address of 64 bit
 store = Word("store", "``store(pointer, value)``: put a value at an address of 64 bits; a checked access.")
 check = Word("check", "``check(pointer, nbytes, writes)``: check an access of so many bytes, aligned to as many.")
 pointer = Word("pointer", "``pointer(address)``: the address of 64 bits of one in shared memory, of a cluster too.")
+slots = Word("slots", "``slots(words)``: shared memory of int32, 64 places for each of a tuple of words.")
 pause = Word("pause", "``pause()``: let other threads run, while this one waits for them.")
 barrier_sync = Word("barrier_sync", "``barrier_sync(number, threads)``: arrive at a barrier and wait for the others.")
 barrier_arrive = Word("barrier_arrive", "``barrier_arrive(number, threads)``: arrive at a barrier and go on.")

@@ -22,6 +22,9 @@ BARRIERS = 16
 #: Static shared arrays that a block may have.
 ARRAYS = 64
 
+#: Places that `slots`, a word of twins, has in shared memory for each word of 32 bits.
+PLACES = 64
+
 
 # A thread. Compiled code finds its row through the word on top of its stack. What a barrier touches stands first, in
 # one line of the cache: 256 threads then take 16 KB of it instead of 48.

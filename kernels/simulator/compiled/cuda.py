@@ -149,23 +149,40 @@ def _shared_array(of):
 
     @array.emits
     def _(context, builder, sig, args):
-        native, shape = sig.return_type, _shape(sig.args[0])
-        itemsize = context.get_abi_sizeof(context.get_data_type(native.dtype))
-        dynamic = math.prod(shape) == 0
-        place = WORD(S.DYNAMIC_SITE) if dynamic else WORD(site())
-        alignment = _alignment(sig) if _alignment(sig) > S.SHARED_ALIGNMENT else 0
-        address = call_worker(builder, S.PLACE, WORD, place, WORD(math.prod(shape) * itemsize + alignment))
-        with builder.if_then(builder.icmp_unsigned("==", address, WORD(0)), likely=False):
-            hand_over(builder, S.RAISED)
-        if alignment:
-            address = builder.and_(builder.add(address, WORD(alignment - 1)), WORD(-alignment))
-        if dynamic:
-            extents = [builder.sdiv(word(builder, S.DYNAMIC, worker(builder)), WORD(itemsize))]
-        else:
-            extents = [WORD(extent) for extent in shape]
-        return checked.shared(context, builder, native, fill(context, builder, native, address, extents))
+        return _in_shared_memory(context, builder, sig.return_type, _shape(sig.args[0]), _alignment(sig))
 
     return array
+
+
+def _in_shared_memory(context, builder, native, shape, alignment=1):
+    itemsize = context.get_abi_sizeof(context.get_data_type(native.dtype))
+    dynamic = math.prod(shape) == 0
+    place = WORD(S.DYNAMIC_SITE) if dynamic else WORD(site())
+    alignment = alignment if alignment > S.SHARED_ALIGNMENT else 0
+    address = call_worker(builder, S.PLACE, WORD, place, WORD(math.prod(shape) * itemsize + alignment))
+    with builder.if_then(builder.icmp_unsigned("==", address, WORD(0)), likely=False):
+        hand_over(builder, S.RAISED)
+    if alignment:
+        address = builder.and_(builder.add(address, WORD(alignment - 1)), WORD(-alignment))
+    if dynamic:
+        extents = [builder.sdiv(word(builder, S.DYNAMIC, worker(builder)), WORD(itemsize))]
+    else:
+        extents = [WORD(extent) for extent in shape]
+    return checked.shared(context, builder, native, fill(context, builder, native, address, extents))
+
+
+def _slots(of):
+    """``slots``, a word of twins."""
+
+    @declare("slots")
+    def slots(words):
+        return signature(of(types.Array(types.int32, 1, "C")), words)
+
+    @slots.emits
+    def _(context, builder, sig, args):
+        return _in_shared_memory(context, builder, sig.return_type, (S.PLACES * len(sig.args[0]),))
+
+    return slots
 
 
 def _local_array(of):
@@ -459,7 +476,8 @@ def namespace(of=_same):
     return Namespace(
         "cuda", shared=Namespace("shared", array=_shared_array(of)), local=Namespace("local", array=_local_array(of)),
         const=Namespace("const", array_like=_constant_array(of)),
-        warpsize=32, laneid=Field(S.LANE), atomic=atomics.atomic, twins=twins.namespace(of is not _same),
+        warpsize=32, laneid=Field(S.LANE), atomic=atomics.atomic,
+        twins=twins.namespace(of is not _same, slots=_slots(of)),
         fp16=Namespace("fp16", **functions.FP16), bf16=Namespace("bf16", **functions.BF16),
         libdevice=Namespace("libdevice", **functions.LIBDEVICE),
         **scalars, **here, **functions.CUDA, **functions.VECTORS, **atomics.HINTS,

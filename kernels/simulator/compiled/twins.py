@@ -202,10 +202,10 @@ def _barrier(name, kind):
     return barrier
 
 
-def namespace(is_checked):
+def namespace(is_checked, **others):
     """The words, for a kernel whose accesses to memory are checked or not."""
     return Namespace(
-        "twins", collective=collective, load=_load(is_checked), store=_store(is_checked),
+        "twins", **others, collective=collective, load=_load(is_checked), store=_store(is_checked),
         shared_address=shared_address, global_address=global_address, pause=pause, **_TRANSFERS,
         barrier_sync=_barrier("barrier_sync", S.AT_BLOCK), barrier_arrive=_barrier("barrier_arrive", S.ARRIVES),
     )  # fmt: skip

@@ -4,8 +4,9 @@ import functools
 from operator import index as as_index
 
 import numpy as np
+from numba import types
 
-from .. import shadow
+from .. import compat, shadow
 from .. import state as S
 from . import access, numbers
 
@@ -43,6 +44,8 @@ def dtype_of(value):
     """NumPy's dtype of whatever a kernel gives as one."""
     if isinstance(value, Type):
         return value.dtype
+    if isinstance(value, types.Type):  # in a kernel that runs as it stands
+        return compat.dtype(value)
     return np.dtype(value if isinstance(value, (type, str)) else getattr(value, "dtype", value))
 
 

@@ -134,7 +134,7 @@ class Shared:
     def array(self, shape, dtype, alignment=None):
         machine = self._machine
         shape, dtype, alignment = _shape(shape), dtype_of(dtype), _alignment(alignment)
-        site = S.DYNAMIC_SITE if 0 in shape else machine.site()
+        site = S.DYNAMIC_SITE if 0 in shape else machine.place()
         if alignment <= S.SHARED_ALIGNMENT:
             return machine.shared_array(site, shape, dtype)
         size = int(np.prod(shape)) * dtype.itemsize
@@ -185,7 +185,8 @@ class Local:
         size = int(np.prod(shape)) * dtype.itemsize
         raw = _aligned(np.empty(size + alignment, np.uint8), size, alignment).view(dtype).reshape(shape)
         raw.view(np.uint8).reshape(-1)[:] = memory.POISON
-        return of(raw, "local", self._machine.watch and _watch_of_own(raw, "local memory", False))
+        watch = self._machine.watch and _watch_of_own(raw, "local memory", False)
+        return self._machine.array(raw, "local", watch)
 
 
 class Constant:

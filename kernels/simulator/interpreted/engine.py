@@ -104,9 +104,10 @@ class Machine:
         self.threads[:, S.WORKER] = 0
         self._address = int(self.threads.__array_interface__["data"][0])
         self.agent = transfers.Agent(self.tables)
-        self._sites, self._lines, self._codes = {}, {}, {}
+        self._sites, self._lines, self._codes, self._places = {}, {}, {}, {}
         self._shape, self._rows = None, {}
         self.thread = self.watch = None
+        self.of_scalars = False
 
     # --- a launch -------------------------------------------------------------------------------------------
 
@@ -263,6 +264,15 @@ class Machine:
         frame = sys._getframe(depth)
         return self._sites.get((id(frame.f_code), frame.f_lasti)) or self._site_of(frame)
 
+    def place(self, depth=2):
+        """A number for the place that asks for shared memory: of a device function of ours too, other than `site`."""
+        frame = sys._getframe(depth)
+        key = id(frame.f_code), frame.f_lasti
+        if key not in self._places:
+            self._codes[key[0]] = frame.f_code
+            self._places[key] = len(self._places) + 1
+        return self._places[key]
+
     def shared_array(self, site, shape, dtype):
         """The block's array of a place, made by the first of its threads."""
         key = site, shape, dtype
@@ -273,7 +283,15 @@ class Machine:
                 self.hand_over(S.RAISED)
             if site == S.DYNAMIC_SITE:
                 shape = int(self.worker[S.DYNAMIC]) // dtype.itemsize
-            found = self.thread.arrays[key] = of(memory.view(address, shape, dtype), "shared", self.watch)
+            found = self.array(memory.view(address, shape, dtype), "shared", self.watch)
+            self.thread.arrays[key] = found
+        return found
+
+    def array(self, raw, name, watch):
+        """An array that a kernel makes; its elements are NumPy's scalars where the kernel's values are."""
+        found = of(raw, name, watch)
+        if self.of_scalars:
+            found._native = None
         return found
 
     @functools.cached_property

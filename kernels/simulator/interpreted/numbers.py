@@ -300,7 +300,7 @@ def dtype_of(value):
 
 
 def raw(value):
-    """The value as NumPy's plain scalar of its dtype."""
+    """The value as NumPy's plain scalar of its dtype; tuples of them, too."""
     native = _RAW.get(type(value))
     return value if native is None else native(value)
 
@@ -314,6 +314,7 @@ _RAW = {
     for own, dtype in _DTYPES.items()
     if own not in (float, _int64, _uint64)
 }
+_RAW[tuple] = lambda parts: tuple([raw(part) for part in parts])
 
 
 def typed(value):

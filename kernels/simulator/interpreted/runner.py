@@ -130,6 +130,12 @@ def _pointed(native, value):
     return memory.view(int(value), ((1 << 40) // dtype.itemsize,), dtype)
 
 
+def _of_its_own_code(copy, signatures):
+    """The copy as it is, but for its code: two closures of one code are two places that ask for shared memory."""
+    copy.__code__ = copy.__code__.replace()
+    return copy
+
+
 def _kind(value):
     if isinstance(value, np.ndarray):
         return value.dtype, value.ndim
@@ -151,7 +157,7 @@ class Interpreter:
         self._module = Module(self.machine)
         self._rebinder = rebind.Rebinder(self._module, self._replace, _strong)
         self._as_it_stands = rebind.Rebinder(
-            self._module, lambda value, used: value if used is not None else None, lambda copy, signatures: copy
+            self._module, lambda value, used: value if used is not None else None, _of_its_own_code
         )
         self._calls = {}
         Array.overloaded = staticmethod(lambda array, name: overloads.of_array(array, name, self._rebinder.function))
@@ -187,6 +193,8 @@ class Interpreter:
             return Type(value)
         if isinstance(value, (bool, int, float, complex, np.ndarray)):
             return argument(_frozen(value)) if isinstance(value, np.ndarray) else numbers.constant(value)
+        if isinstance(value, np.generic):
+            return numbers.typed(value)
         return _NUMPY if value is np else value
 
     def run(self, function, grid, block, arguments, shared, chosen, declared=None):
@@ -194,7 +202,8 @@ class Interpreter:
         # What the kernel names has the values of its first launch with arguments like these, as on a GPU.
         key = function, tuple(map(_kind, arguments))
         names = function.__code__.co_varnames
-        if hasattr(function, "of_scalars"):  # its values are NumPy's scalars, and its memory looks after itself
+        self.machine.of_scalars = hasattr(function, "of_scalars")
+        if self.machine.of_scalars:  # its values are NumPy's scalars, and its memory looks after itself
             checks, call, given = frozenset(), self._as_it_stands.function(function), arguments
             self.machine.watch = None
         else:

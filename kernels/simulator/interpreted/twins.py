@@ -77,6 +77,13 @@ class Words:
 
         return call
 
+    # --- memory of a block ----------------------------------------------------------------------------------
+
+    def slots(self, words):
+        machine, count = self._machine, S.PLACES * len(words)
+        # One place in a device function is of as many arrays as there are sizes.
+        return machine.shared_array(machine.place() + (count << 32), (count,), np.dtype(np.int32))
+
     # --- addresses ------------------------------------------------------------------------------------------
 
     def shared_address(self, array):
@@ -84,7 +91,8 @@ class Words:
         return numbers.cast(np.dtype(np.uint32), offset)
 
     def global_address(self, array):
-        return np.uint64(array.raw.__array_interface__["data"][0])
+        raw = getattr(array, "raw", array)  # an argument of a kernel of NumPy scalars is as it was given
+        return np.uint64(raw.__array_interface__["data"][0])
 
     def _memory(self, pointer, dtype):
         return of(memory.view(int(pointer), (1,), dtype), "memory", self._machine.watch)
