@@ -9,7 +9,7 @@ import functools
 import numpy as np
 
 from ..device.instructions import SIMULATED
-from ..runtime.launch import Launch, Program, SimulatedLaunch, code, registers
+from ..runtime.launch import Launch, Program, SimulatedLaunch, code, registers, tuples
 from ..runtime.layouts import KEPT, VECTOR, collapse, vector_width
 from .kernels import block, contiguous, masked, strided, widest_block
 
@@ -34,7 +34,8 @@ def launch(f, sources, mask, targets, shape, device, name):
     groups = (sources, targets) if mask is None else ((mask,), sources, targets)
     if SIMULATED:
         threads = block(count)
-        return SimulatedLaunch(kernel[-(-count // threads), threads], leading, tuple(map(len, groups)))
+        arguments = functools.partial(tuples, leading, tuple(map(len, groups)))
+        return SimulatedLaunch(kernel[-(-count // threads), threads], arguments)
     signature = _signature(leading, long, *groups)
     given = [c for group in signature[len(leading) :] for c in code(group)]
     words = [*_flat(leading), *given]

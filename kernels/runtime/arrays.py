@@ -532,3 +532,15 @@ class Pointer:
 
     def __setitem__(self, k, value):
         self._flat[self._index(k)] = value
+
+    @property
+    def reach(self):
+        """The memory that it reaches, and the number of the element in it that it points at."""
+        return self._flat, self._start
+
+    def part(self, k):
+        """The address of the real part of a complex number, or of its imaginary part."""
+        part = Pointer.__new__(Pointer)
+        part._flat = self._flat.view(self.dtype.char.lower())
+        part._start, part.dtype = 2 * self._start + k, part._flat.dtype
+        return part

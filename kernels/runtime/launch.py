@@ -211,19 +211,22 @@ class SimulatedLaunch:
     Parameters
     ----------
     configured : kernel with its launch configuration
-    leading : tuple
-        The first arguments, which stay.
-    sizes : tuple of int
-        Of the tuples that the words given with each call make up.
+    arguments : callable
+        ``arguments(words)``: all arguments of the kernel, from the words given with a call.
     """
 
-    def __init__(self, configured, leading, sizes):
-        self._configured, self._leading, self._sizes = configured, leading, sizes
+    def __init__(self, configured, arguments):
+        self._configured, self._arguments = configured, arguments
 
     def __call__(self, stream, *words):
         """Launch; streams of a simulator are none."""
-        ahead = iter(words)
-        self._configured(*self._leading, *(tuple(itertools.islice(ahead, size)) for size in self._sizes))
+        self._configured(*self._arguments(words))
+
+
+def tuples(leading, sizes, words):
+    """Arguments that stay, and tuples of these sizes of the words that change."""
+    ahead = iter(words)
+    return (*leading, *(tuple(itertools.islice(ahead, size)) for size in sizes))
 
 
 def _cooperative(function, grid, block, shared):
@@ -261,3 +264,11 @@ def code(native):
         return ["?"]
     letter = np.dtype(str(native)).char
     return [{"l": "q", "L": "Q"}.get(letter, letter)]
+
+
+def raw(value, native):
+    """The words of a value of a Numba type, as integers."""
+    if isinstance(native, types.BaseTuple):
+        return [word for v, part in zip(value, native, strict=True) for word in raw(v, part)]
+    numbers = (value.real, value.imag) if isinstance(native, types.Complex) else (value,)
+    return [int.from_bytes(struct.pack("=" + c, v), "little") for c, v in zip(code(native), numbers, strict=True)]

@@ -146,13 +146,15 @@ _UNTIMED = driver.CUevent_flags.CU_EVENT_DISABLE_TIMING
 def upload(array, device, stream, name):
     """A device copy of a contiguous NumPy array."""
     buffer = Buffer(array.nbytes, device, stream, name)
+    write(buffer.pointer, array, device, stream, name)
+    return buffer
+
+
+def write(pointer, array, device, stream, name):
+    """Copy a contiguous NumPy array to device memory."""
     if array.nbytes:
         with active(device):
-            check(
-                driver.cuMemcpyHtoDAsync(buffer.pointer, array.ctypes.data, array.nbytes, stream),
-                f"copying {name}",
-            )
-    return buffer
+            check(driver.cuMemcpyHtoDAsync(pointer, array.ctypes.data, array.nbytes, stream), f"copying {name}")
 
 
 def download(pointer, array, device, stream, name):

@@ -239,7 +239,8 @@ def launching(stream, words):
 def facts_of(launch, tensors):
     """The names that `launching` and `condition` use."""
     return {
-        "launch": launch, "rows": launch.rows, "write": launch.write, "success": SUCCESS, "detours": engines.detours,
+        "launch": launch, "rows": getattr(launch, "rows", None), "write": getattr(launch, "write", None),
+        "success": SUCCESS, "detours": engines.detours,
         "check": never, "others": never, "checks": (), "tensors": len(tensors),
         "modes": frameworks.modes() if tensors else never,
     }  # fmt: skip
@@ -303,11 +304,11 @@ class Quick(NamedTuple):
         facts |= {f"{name}_instead": value for name, value in self.instead.items()}
         for each in self.looks:
             facts |= each.facts
-        exec(compile(self.source(), f"<plan of {self.name}>", "exec"), facts)
+        exec(compile(self.source(hasattr(launch, "rows")), f"<plan of {self.name}>", "exec"), facts)
         return facts[self.name]
 
-    def source(self):
-        """Its source."""
+    def source(self, inline=True):
+        """Its source; with `inline`, the lines of a `Launch` stand in it."""
         inputs = [x for x in self.inputs if x != "where"]
         parameters = ", ".join(f"{x}={x}_default" if x in self.defaults else x for x in inputs)
         otherwise = f"return otherwise(({', '.join(inputs)},), out, where, stream)"
@@ -350,8 +351,8 @@ class Quick(NamedTuple):
             # All that may fail comes before the launch, which the full way would repeat.
             "                s = current() if stream is None else ordered(stream)",
             *([f"                written(({written}))"] if written else []),
-            *(" " * 16 + line for line in launching("s", numbered)),
-            f"                if status is not success: launch.elsewhere(status, s, {given})",
+            *(" " * 16 + line for line in (launching("s", numbered) if inline else [f"launch(s, {given})"])),
+            *([f"                if status is not success: launch.elsewhere(status, s, {given})"] if inline else []),
             f"                return {outs}",
             "    except beyond: pass",
             f"    {otherwise}",

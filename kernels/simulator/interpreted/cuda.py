@@ -110,7 +110,7 @@ def _shape(shape):
 def _alignment(alignment):
     if alignment is None:
         return 16
-    if not isinstance(alignment, np.integer):
+    if not isinstance(alignment, int | np.integer) or isinstance(alignment, bool):
         error = TypingError("RequireLiteralValue: alignment must be a constant integer")
         raise compat.error_of_cuda(error)
     found = int(alignment)
@@ -201,6 +201,11 @@ class Constant:
         return of(raw, "constant", self._machine.watch and _watch_of_own(raw, "constant memory", True))
 
 
+def _kernels_own(array):
+    """An array as kernels see it; one of NumPy's is what a kernel of scalars was given."""
+    return of(array) if isinstance(array, np.ndarray) else array
+
+
 class Atomic:
     """Read-modify-write that nothing interrupts; each is a scheduling point and returns what was there."""
 
@@ -209,6 +214,7 @@ class Atomic:
 
     def _update(self, array, index, change, kind=S.ATOMIC):
         self._machine.point()
+        array = _kernels_own(array)
         if array._watch is not None:
             array._watch(array, index, kind)
         raw = array.raw
@@ -219,7 +225,7 @@ class Atomic:
         return before if array._load is None else array._load(before)
 
     def _with(self, array, value):
-        return numbers.raw(numbers.cast(array.raw.dtype, value))
+        return numbers.raw(numbers.cast(_kernels_own(array).raw.dtype, value))
 
     def add(self, array, index, value):
         value = self._with(array, value)
@@ -246,11 +252,11 @@ class Atomic:
         return self._update(array, index, lambda old: value)
 
     def inc(self, array, index, value):
-        value, one = self._with(array, value), array.raw.dtype.type(1)
+        value, one = self._with(array, value), _kernels_own(array).raw.dtype.type(1)
         return self._update(array, index, lambda old: old - old if old >= value else old + one)
 
     def dec(self, array, index, value):
-        value, one = self._with(array, value), array.raw.dtype.type(1)
+        value, one = self._with(array, value), _kernels_own(array).raw.dtype.type(1)
         return self._update(array, index, lambda old: value if old == 0 or old > value else old - one)
 
     def max(self, array, index, value):
