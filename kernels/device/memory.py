@@ -5,14 +5,17 @@ A thread that moves 16 bytes an instruction keeps memory busy with a quarter of 
 a lane computes from is the tuple of the arrays' elements at one index.
 
 An operand is a pointer, of which lane j reads element ``at + j``; where it is "uniform" every lane reads element
-``at``; where it is a "value" it is no pointer, and every lane takes it as it is.
+``at``; where it is a "value" it is no pointer, and every lane takes it as it is; where it is an "index" it is a step,
+and lane j takes ``at + j * step`` itself, as int64.
 """
 
+import numpy as np
 from llvmlite import ir
 from numba import types
 
-from .instructions import instruction
+from .instructions import SIMULATED, device_function, instruction
 from .scalar import complex_value, convert, unpack, wrapped
+from .target import numpy_support
 
 
 def loader(kinds, width, aligned=False):
@@ -20,7 +23,7 @@ def loader(kinds, width, aligned=False):
 
     Parameters
     ----------
-    kinds : tuple of {"vector", "uniform", "value"}
+    kinds : tuple of {"vector", "uniform", "value", "index"}
         One per operand.
     width : int
         Elements a lane tuple spans. A pointer must be aligned to `width` elements (at most 16 bytes).
@@ -32,13 +35,15 @@ def loader(kinds, width, aligned=False):
         def element(k, lane):
             if kinds[k] == "value":
                 return operands[k]
+            if kinds[k] == "index":
+                return np.int64(int(offsets[k]) + lane * int(operands[k]))
             return operands[k][int(offsets[k]) + (lane if kinds[k] == "vector" else 0)]
 
         return tuple(tuple(element(k, lane) for k in range(len(kinds))) for lane in range(width))
 
     @instruction(twin)
     def load(typingctx, operands, offsets):
-        natives = [t if kind == "value" else t.dtype for t, kind in zip(operands, kinds, strict=True)]
+        natives = [t if kind in ("value", "index") else t.dtype for t, kind in zip(operands, kinds, strict=True)]
         scalars = [wrapped(t) for t in natives]
         lane = types.Tuple(scalars)
         lanes = types.UniTuple(lane, width)
@@ -52,6 +57,10 @@ def loader(kinds, width, aligned=False):
                 if kind == "value":
                     columns.append([value] * width)
                     continue
+                if kind == "index":
+                    at = context.cast(builder, offset, offset_type, types.int64)
+                    columns.append([builder.add(at, builder.mul(value, value.type(j))) for j in range(width)])
+                    continue
                 address = _address(context, builder, value, offset, offset_type)
                 count = width if kind == "vector" else 1
                 column = _load(context, builder, address, native, count, aligned)
@@ -64,8 +73,11 @@ def loader(kinds, width, aligned=False):
     return load
 
 
-def storer(width, aligned=False):
-    """``store(outs, offsets, lanes)``: lane j's results go to element ``at + j`` of each array."""
+def storer(width, aligned=False, streaming=False):
+    """``store(outs, offsets, lanes)``: lane j's results go to element ``at + j`` of each array.
+
+    `streaming` where the results will not be read soon: of what the L2 cache holds they leave it first.
+    """
 
     def twin(outs, offsets, lanes):
         for lane, results in enumerate(lanes):
@@ -84,9 +96,8 @@ def storer(width, aligned=False):
                     value = builder.extract_value(row, k) if several else row
                     column.append(convert(context, builder, value, row_type[k] if several else row_type, native))
                 target, offset = builder.extract_value(args[0], k), builder.extract_value(args[1], k)
-                _store(
-                    context, builder, _address(context, builder, target, offset, offsets[k]), native, column, aligned
-                )
+                address = _address(context, builder, target, offset, offsets[k])
+                _store(context, builder, address, native, column, aligned, streaming)
             return context.get_dummy_value()
 
         return types.void(outs, offsets, lanes), codegen
@@ -117,16 +128,69 @@ def lanewise(function, width):
     return apply
 
 
+def folder(function, width):
+    """``fold(lanes, context, state)``: the state after ``state = function(lane, context, state)`` of each lane in turn.
+
+    The context is a tuple of whatever the function needs beside the lane.
+    """
+    if SIMULATED:  # not a twin: the simulator looks into functions that kernels call, and this one's may use atomics
+
+        @device_function
+        def fold(lanes, context, state):
+            for lane in lanes:
+                state = function(lane, context, state)
+            return state
+
+        return fold
+
+    @instruction(None)
+    def fold(typingctx, lanes, context, state):
+        callee = typingctx.resolve_value_type(function)
+        inner = typingctx.resolve_function_type(callee, (lanes[0], context, state), {})
+
+        def codegen(backend, builder, signature, args):
+            implementation = backend.get_function(callee, inner)
+            backend.add_linking_libs(getattr(implementation, "libs", ()))
+            found = args[2]
+            for lane in unpack(builder, args[0], width):
+                found = implementation(builder, (lane, args[1], found))
+                found = convert(backend, builder, found, inner.return_type, state)
+            return found
+
+        return state(lanes, context, state), codegen
+
+    return fold
+
+
+def number(native):
+    """``plain(x)``: a NumPy scalar or a plain number as a plain number of the Numba type `native`, by C's rules."""
+    dtype = numpy_support.as_dtype(native)
+
+    def twin(x):
+        with np.errstate(all="ignore"):
+            return np.asarray(x).astype(dtype)[()]
+
+    @instruction(twin)
+    def plain(typingctx, x):
+        def codegen(context, builder, signature, args):
+            return convert(context, builder, args[0], x, native)
+
+        return native(x), codegen
+
+    return plain
+
+
 def along(kinds):
     """``offsets(at)``: the offset of every operand in a run: `at`, and 0 for what all elements share."""
+    moves = [kind in ("vector", "index") for kind in kinds]
 
-    @instruction(lambda at: tuple(at if kind == "vector" else 0 for kind in kinds))
+    @instruction(lambda at: tuple(at if each else 0 for each in moves))
     def offsets(typingctx, at):
         result = types.UniTuple(at, len(kinds))
 
         def codegen(context, builder, signature, args):
             zero = context.get_constant_null(at)
-            return context.make_tuple(builder, result, [args[0] if kind == "vector" else zero for kind in kinds])
+            return context.make_tuple(builder, result, [args[0] if each else zero for each in moves])
 
         return result(at), codegen
 
@@ -173,6 +237,29 @@ def unraveler(count):
         return result(i, shape, strides), codegen
 
     return offsets
+
+
+@instruction(lambda counters, k, most: _counted(counters, k, most))
+def count_up(typingctx, counters, k, most):
+    """``counters[k]`` of a pointer to uint32 as it was; it is one more now, or 0 where it was `most`. Atomic."""
+
+    def codegen(context, builder, signature, args):
+        at = builder.gep(args[0], [context.cast(builder, args[1], k, types.int64)])
+        word = ir.IntType(32)
+        kind = ir.FunctionType(word, [ir.IntType(64), word])
+        text = "atom.acq_rel.gpu.global.inc.u32 $0, [$1], $2;"
+        assembly = ir.InlineAsm(kind, text, "=r,l,r,~{memory}", side_effect=True)
+        limit = context.cast(builder, args[2], most, types.uint32)
+        return builder.call(assembly, [builder.ptrtoint(at, ir.IntType(64)), limit])
+
+    return types.uint32(counters, k, most), codegen
+
+
+def _counted(counters, k, most):
+    # The interpreted engine hands over at barriers and warp operations only: nothing comes in between.
+    found = counters[k]
+    counters[k] = 0 if found >= most else found + 1
+    return found
 
 
 def _address(context, builder, pointer, offset, offset_type):
@@ -235,7 +322,10 @@ def _load(context, builder, address, native, width, aligned):
     return [model.from_data(builder, component) for component in components]
 
 
-def _store(context, builder, address, native, values, aligned):
+def _store(context, builder, address, native, values, aligned, streaming):
+    if streaming and not isinstance(native, types.Complex):
+        _stream(context, builder, address, native, values)
+        return
     if len(values) == 1 and not (aligned and native == types.complex128):
         context.pack_value(builder, native, values[0], address)
         return
@@ -247,3 +337,21 @@ def _store(context, builder, address, native, values, aligned):
         components = [model.as_data(builder, value) for value in values]
     words = packing.join(builder, components)
     builder.store(words, builder.bitcast(address, packing.carrier.as_pointer()), align=packing.size)
+
+
+def _stream(context, builder, address, native, values):
+    packing, model = _Packing(context, native, len(values)), context.data_model_manager[native]
+    vector = packing.join(builder, [model.as_data(builder, value) for value in values])
+    words = [builder.extract_element(vector, ir.Constant(ir.IntType(32), w)) for w in range(packing.words)]
+    if packing.word.width < 16:  # there is no register of 8 bits
+        words = [builder.zext(word, ir.IntType(16)) for word in words]
+    letter = {8: "h", 16: "h", 32: "r", 64: "l"}[packing.word.width]
+    kind = ir.FunctionType(ir.VoidType(), [ir.IntType(64), *(word.type for word in words)])
+    listed = ", ".join(f"${k + 1}" for k in range(len(words)))
+    if len(words) > 1:
+        listed = f"{{{listed}}}"
+    size = f".v{len(words)}" if len(words) > 1 else ""
+    text = f"st.global.cs{size}.b{packing.word.width} [$0], {listed};"
+    constraints = ",".join(["l", *letter * len(words), "~{memory}"])
+    assembly = ir.InlineAsm(kind, text, constraints, side_effect=True)
+    builder.call(assembly, [builder.ptrtoint(address, ir.IntType(64)), *words])

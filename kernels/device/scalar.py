@@ -181,12 +181,15 @@ def _definition(function, ins, outs):
         def codegen(context, builder, signature, args):
             implementation = context.get_function(callee, inner)
             context.add_linking_libs(getattr(implementation, "libs", ()))
+            fixed, star = _taken(inner.args)
             values = [
                 convert(context, builder, convert(context, builder, x, given, wanted), wanted, taken)
                 for x, given, wanted, taken in zip(
-                    unpack(builder, args[0], len(xs)), xs, compute, inner.args, strict=True
+                    unpack(builder, args[0], len(xs)), xs, compute, (*fixed, *(star or ())), strict=True
                 )
             ]
+            if star is not None:
+                values[len(fixed) :] = [context.make_tuple(builder, star, values[len(fixed) :])]
             result = implementation(builder, values)
             if len(results) == 1:
                 return convert(context, builder, result, inner.return_type, returned)
@@ -199,6 +202,13 @@ def _definition(function, ins, outs):
         return returned(xs), codegen
 
     return call
+
+
+def _taken(args):
+    """The types that a callee's own parameters have, and the tuple of what is left for ``*args``, or None."""
+    if args and isinstance(args[-1], types.StarArgTuple | types.StarArgUniTuple):
+        return args[:-1], args[-1]
+    return args, None
 
 
 def unpack(builder, value, count):
@@ -271,6 +281,18 @@ def _overload_conversion(function, weak):
 
 for _function, _weak in ((operator.truth, types.boolean), (int, types.int64), (float, types.float64)):
     _overload_conversion(_function, _weak)
+
+
+def _overload_extreme(function, goes_first):
+    """``min(x, y)`` and ``max(x, y)``, of which the second wins where it goes first."""
+
+    @overload(function)
+    def extreme(x, y):
+        return (lambda x, y: y if goes_first(y, x) else x) if _is_ours((x, y)) else None
+
+
+_overload_extreme(min, operator.lt)
+_overload_extreme(max, operator.gt)
 
 
 def complex_value(context, builder, native, real, imag):

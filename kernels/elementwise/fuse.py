@@ -11,13 +11,12 @@ Arithmetic inside f is float32 for float16 inputs, rounded once at the end.
 
 import functools
 import inspect
-import types
 
 import numpy as np
 
 from ..device.instructions import SIMULATED, device_function, in_simulated_kernel
 from ..device.scalar import compute_dtype
-from ..pairing import REGISTRY
+from ..device.users import parameters_of, result_dtypes, with_device_functions
 from ..runtime.frameworks import opaque
 from ..runtime.plans import Calls
 from .mapping import OPTIONS, Mapping, examine
@@ -69,8 +68,8 @@ def fuse(function=None, /, *, dtypes=None):
     """
     if function is None:
         return functools.partial(fuse, dtypes=dtypes)
-    parameters = _parameters(function)
-    inner = device_function(_with_device_functions(function))
+    parameters = parameters_of(function)
+    inner = device_function(with_device_functions(function))
     wanted = None if dtypes is None else tuple(map(np.dtype, dtypes if isinstance(dtypes, tuple) else (dtypes,)))
 
     def scalar(ins):
@@ -78,7 +77,7 @@ def fuse(function=None, /, *, dtypes=None):
 
     @functools.cache
     def results(dtypes):
-        return dtypes, wanted or _result_dtypes(function, dtypes)
+        return dtypes, wanted or result_dtypes(function, dtypes)
 
     def resolve(dtypes, dtype, casting):
         return results(dtypes)
@@ -110,63 +109,11 @@ def fuse(function=None, /, *, dtypes=None):
     return fused
 
 
-def _with_device_functions(function):
-    """A copy of `function` in which the Python functions that it calls are device functions, and theirs in turn."""
-    if SIMULATED:
-        return function
-    known = {}
-
-    def replaced(value):
-        value = getattr(value, "__wrapped__", value) if getattr(value, "_is_fused", False) else value
-        pair = REGISTRY.get(getattr(value, "__name__", None))
-        if not inspect.isfunction(value) or (pair and pair.function is value):
-            return value
-        if value not in known:
-            known[value] = None  # a function that calls itself keeps its own name, and Numba explains
-            known[value] = device_function(copied(value))
-        return known[value] or value
-
-    def copied(function):
-        names = function.__code__.co_names
-        used = {name: replaced(function.__globals__[name]) for name in names if name in function.__globals__}
-        cells = tuple(types.CellType(replaced(cell.cell_contents)) for cell in function.__closure__ or ())
-        copy = types.FunctionType(
-            function.__code__, function.__globals__ | used, function.__name__, function.__defaults__, cells or None
-        )
-        copy.__qualname__, copy.__module__ = function.__qualname__, function.__module__
-        return copy
-
-    return copied(function)
-
-
-def _parameters(function):
-    if not inspect.isfunction(function):
-        raise TypeError(f"function must be a Python function, got {type(function).__qualname__}")
-    parameters = inspect.signature(function).parameters.values()
-    if any(p.kind not in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in parameters) or not parameters:
-        raise TypeError(f"function {function.__name__} must take a fixed number of positional arguments, one or more")
-    return tuple(p.name for p in parameters)
-
-
 def _dtypes(inputs, parameters):
     from ..runtime.arrays import operand
 
     operands = [operand(x, name) for x, name in zip(inputs, parameters, strict=True)]
     return tuple(x.weak or x.dtype for x in operands)
-
-
-def _result_dtypes(function, dtypes):
-    """What the function returns for ones; a Python number is as weak as NEP 50 has it."""
-    with np.errstate(all="ignore"):
-        sample = function(*(d(1) if isinstance(d, type) else compute_dtype(d).type(1) for d in dtypes))
-    values = sample if isinstance(sample, tuple) else (sample,)
-    strong = [d for d in dtypes if not isinstance(d, type)]
-    half = bool(strong) and np.result_type(*strong) == np.float16
-    found = []
-    for value in values:
-        d = np.asarray(value).dtype if isinstance(value, np.generic | bool) else np.result_type(value, *strong)
-        found.append(np.dtype(np.float16) if half and d == np.float32 else d)
-    return tuple(found)
 
 
 def _vectorized(function, nout):
