@@ -4,6 +4,7 @@ Tests, benchmarks, ``python -m kernels check`` and the tables of the documentati
 fact stands here if two of them need it.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -41,6 +42,8 @@ class Pair:
         its terms cancel (axpy: ``|a x| + |y|``).
     kernels : callable
         ``kernels(loop)`` lists ``(label, dispatcher, Numba signature)`` of what a call of this loop launches.
+    of_arrays : callable, optional
+        The function with its arrays first, where other parameters come between them.
     """
 
     name: str
@@ -54,6 +57,12 @@ class Pair:
     ulps: dict = field(default_factory=dict)
     magnitude: Callable = None
     kernels: Callable = None
+    of_arrays: Callable = None
+
+    @property
+    def call(self):
+        """What takes the arrays one after the other."""
+        return self.of_arrays or self.function
 
     @property
     def nin(self):
@@ -65,10 +74,17 @@ class Pair:
         """Number of results."""
         return len(self.signature.split("->")[1].split("),("))
 
+    def shape(self, given):
+        """Of the results for inputs of shape `given`."""
+        sizes = self.signature.split("->")[1].strip("()").split(",")
+        if all(map(str.isdigit, sizes)):
+            return tuple(map(int, sizes))
+        return () if "(n)" in self.signature and self.signature.endswith("->()") else given
+
     def bytes(self, loop, size):
         """Bytes that `size` elements compel a call to move: each input read once, each result written once."""
-        ins, outs = loop.split("->")
-        return size * sum(np.dtype(c).itemsize for c in ins + outs)
+        ins, outs = (sum(np.dtype(c).itemsize for c in part) for part in loop.split("->"))
+        return size * ins + math.prod(self.shape((size,))) * outs
 
 
 def file(pair):
