@@ -1,0 +1,1 @@
+"""Scans (prefix sums) in one pass, and differences."""
