@@ -1,0 +1,1 @@
+"""Reductions over segments and over runs of equal keys."""
