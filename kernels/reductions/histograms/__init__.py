@@ -1,0 +1,1 @@
+"""Histograms, counts, and searches in sorted edges."""
