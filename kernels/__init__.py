@@ -16,9 +16,10 @@ __version__ = "0.1.0"
 __all__ = ["__version__"]
 
 if importlib.util.find_spec("numba_cuda"):
-    from . import elementwise
+    from . import elementwise, reductions
     from .elementwise import *  # noqa: F403  (all of `elementwise.__all__`)
     from .pairing import REGISTRY
+    from .reductions import *  # noqa: F403  (all of `reductions.__all__`)
     from .runtime import DeviceMismatchError, EngineError, ReferenceWarning, engine, use
 
     __all__ += [
@@ -29,6 +30,7 @@ if importlib.util.find_spec("numba_cuda"):
         "engine",
         "use",
         *elementwise.__all__,
+        *reductions.__all__,
     ]
 
 if config.ENABLE_CUDASIM:

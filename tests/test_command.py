@@ -11,7 +11,19 @@ import numpy as np
 import pytest
 
 import kernels
-from kernels.command import bench, check, figures, first_call, inputs, launching, machine, soak, timing, trials
+from kernels.command import (
+    bench,
+    check,
+    figures,
+    first_call,
+    inputs,
+    launching,
+    machine,
+    reducing,
+    soak,
+    timing,
+    trials,
+)
 from kernels.command.workloads import Row
 from kernels.pairing import REGISTRY
 
@@ -653,3 +665,23 @@ def test_unknown_words_are_wrong_usage(arguments):
     run = command(*arguments)
     assert run.returncode == 2
     assert "usage:" in run.stderr
+
+
+# --- rows of reductions -------------------------------------------------------------------------------------------
+
+
+def test_rows_of_reductions_have_names_of_their_own_and_read_what_they_reduce():
+    rows = reducing.rows()
+    assert len({row.name for row in rows}) == len(rows)
+    assert all(row.bytes >= 4 * (reducing.N - 2**19) for row in rows)
+
+
+@pytest.mark.parametrize("name", ["sum", "max", "argmax", "norm", "var", "logsumexp", "softmax", "cumsum"])
+def test_rows_of_reductions_compute_what_they_are_named_for(name, monkeypatch, rng):
+    x = rng.standard_normal((30, 7), np.float32)
+    monkeypatch.setattr(reducing, "normal", lambda shape, *rest, **named: x)
+    monkeypatch.setattr(reducing, "zeros", np.zeros)
+    make = reducing.mapping if name in ("softmax", "cumsum") else reducing.reduction
+    for axis in (0, 1):
+        out = make(name, x.shape, axis)["kernels"]()()
+        np.testing.assert_array_equal(out, getattr(kernels, name)(x, axis=axis))

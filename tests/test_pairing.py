@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import kernels
-from kernels import REGISTRY, elementwise, pairing
+from kernels import REGISTRY, elementwise, pairing, reductions
 from kernels.pairing import Pair
 
 ROOT = Path(__file__).parents[1]
@@ -22,9 +22,19 @@ UNPAIRED = {
     "sgd_step": "several arrays in place, against float64: tests/elementwise/test_optimizers.py",
     "adam_step": "several arrays in place, against float64: tests/elementwise/test_optimizers.py",
     "adamw_step": "several arrays in place, against float64: tests/elementwise/test_optimizers.py",
+    **dict.fromkeys(
+        "cummax cummin cumprod cumsum logcumsumexp scan diff".split(),
+        "as long as what they read: tests/reductions/test_scans.py",
+    ),
+    "reduce": "takes the user's operator, which is its own reference: tests/reductions/test_reduce.py",
+    "segmented_reduce": "segments of any lengths, against NumPy: tests/reductions/test_segments.py",
+    "reduce_by_key": "as many results as runs, against NumPy: tests/reductions/test_segments.py",
+    "searchsorted": "two arrays of other lengths, against NumPy: tests/reductions/test_histograms.py",
+    "digitize": "two arrays of other lengths, against NumPy: tests/reductions/test_histograms.py",
 }
 
-FUNCTIONS = sorted(name for name in elementwise.__all__ if inspect.isroutine(getattr(elementwise, name)))
+ELEMENTWISE = sorted(name for name in elementwise.__all__ if inspect.isroutine(getattr(elementwise, name)))
+FUNCTIONS = sorted([*ELEMENTWISE, *reductions.__all__])
 FILED = {id(pair.function): name for name, pair in REGISTRY.items()}
 
 
@@ -58,13 +68,13 @@ def test_every_public_function_is_half_of_a_pair():
     assert missing == set(UNPAIRED)
 
 
-def test_every_public_function_has_a_law(lawful):
-    without = [name for name in FUNCTIONS if not lawful & {name, canonical(name)}]
+def test_every_elementwise_function_has_a_law(lawful):
+    without = [name for name in ELEMENTWISE if not lawful & {name, canonical(name)}]
     assert not without, f"test_laws.py has no law of {', '.join(without)}"
 
 
 def test_every_law_is_of_a_public_function(lawful):
-    assert lawful <= set(FUNCTIONS)
+    assert lawful <= set(ELEMENTWISE)
 
 
 def test_every_public_function_has_a_benchmark():
@@ -81,12 +91,13 @@ def test_every_public_name_has_a_page():
     assert not without
 
 
-def test_what_is_public_is_listed_once():
-    assert len(elementwise.__all__) == len(set(elementwise.__all__))
-    named = {name: value for name, value in vars(elementwise).items() if inspect.isfunction(value)}
-    public = {name for name, value in named.items() if value.__module__.startswith("kernels.elementwise")}
-    assert public == set(elementwise.__all__)
-    assert set(elementwise.__all__) <= set(kernels.__all__)
+@pytest.mark.parametrize("family", [elementwise, reductions], ids=lambda family: family.__name__)
+def test_what_is_public_is_listed_once(family):
+    assert len(family.__all__) == len(set(family.__all__))
+    named = {name: value for name, value in vars(family).items() if inspect.isfunction(value)}
+    public = {name for name, value in named.items() if value.__module__.startswith(family.__name__)}
+    assert public == set(family.__all__)
+    assert set(family.__all__) <= set(kernels.__all__)
 
 
 # --- documentation ----------------------------------------------------------------------------------------
@@ -130,7 +141,9 @@ def test_a_record_agrees_with_itself_and_with_its_function(name):
     for loop in pair.loops:
         ins, outs = loop.split("->")
         assert (len(ins), len(outs)) == (pair.nin, pair.nout)
-        assert pair.bytes(loop, 10) == 10 * sum(np.dtype(c).itemsize for c in ins + outs)
+        results = np.prod(pair.shape((10,)), dtype=int)
+        read, written = (sum(np.dtype(c).itemsize for c in side) for side in (ins, outs))
+        assert pair.bytes(loop, 10) == 10 * read + results * written
 
 
 @pytest.mark.parametrize("name", sorted(REGISTRY))

@@ -10,7 +10,7 @@ from kernels.command.inputs import random_inputs
 from kernels.runtime import gpu_problem
 
 from .names import PAIRS, loop_of
-from .work import BYTES, others
+from .work import BYTES, WHOLE, others, whole
 
 LARGE, SMALL = 2**26, 2**12
 
@@ -47,9 +47,9 @@ def pair_call(name, size, call=functools.partial):
     pair = kernels.REGISTRY[name]
     loop = loop_of(pair)
     inputs = [place(np.resize(x, size)) for x in random_inputs(pair, loop, min(size, DRAWN), 0)]
-    outs = tuple(place(np.empty(size, c)) for c in loop.split("->")[1])
+    outs = tuple(place(np.empty(pair.shape((size,)), c)) for c in loop.split("->")[1])
     out = outs if len(outs) > 1 else outs[0]
-    return call(pair.function, *inputs, out=out), pair.bytes(loop, size)
+    return call(pair.call, *inputs, out=out), pair.bytes(loop, size)
 
 
 @functools.lru_cache(maxsize=1)
@@ -93,5 +93,19 @@ class Optimizers:
 
     def track_time_over_floor(self, function):
         return over_floor(others(LARGE, place)[function], BYTES[function] * LARGE)
+
+    track_time_over_floor.unit = "x floor"
+
+
+class Whole:
+    timeout = 300
+    params = tuple(WHOLE)
+    param_names = ("function",)
+
+    def setup(self, function):
+        require_gpu()
+
+    def track_time_over_floor(self, function):
+        return over_floor(whole(function, LARGE, place), WHOLE[function] * LARGE)
 
     track_time_over_floor.unit = "x floor"

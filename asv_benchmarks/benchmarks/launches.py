@@ -28,8 +28,7 @@ def counted(call):
 def count_all(call):
     """Launches by name, of calls (`functools.partial`) or of plans (`planned`)."""
     made = {
-        name: call(pair.function, *random_inputs(pair, loop_of(pair), SIZE, 0))
-        for name, pair in kernels.REGISTRY.items()
+        name: call(pair.call, *random_inputs(pair, loop_of(pair), SIZE, 0)) for name, pair in kernels.REGISTRY.items()
     }
     return {name: counted(each) for name, each in (made | others(SIZE, lambda x: x, call)).items()}
 

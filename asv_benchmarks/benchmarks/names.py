@@ -14,6 +14,12 @@ OTHERS = {
     "adamw_step": "calls.Optimizers, calls.Plan, device.Optimizers",
 }
 
+#: Public functions of whole arrays that are no pairs.
+WHOLE = {
+    **dict.fromkeys("cumsum cumprod cummax cummin logcumsumexp scan diff".split(), "device.Whole"),
+    **dict.fromkeys("reduce segmented_reduce reduce_by_key searchsorted digitize".split(), "device.Whole"),
+}
+
 #: Public names of `kernels.runtime` that launch, each with its benchmark.
 RUNTIME = {"graph": "calls.Graph", "launcher": "calls.Launcher"}
 
@@ -24,7 +30,7 @@ SETTINGS = {"engine", "gpu_problem", "use"}
 def without_entry(public, pairs=kernels.REGISTRY, others=OTHERS):
     """Names of public functions that nothing here measures; an alias is measured under its pair's name."""
     measured = {id(pair.function) for pair in pairs.values()}
-    known = {*others, *RUNTIME, *SETTINGS}
+    known = {*others, *WHOLE, *RUNTIME, *SETTINGS}
     return [name for name, thing in public.items() if _computes(thing) and not (id(thing) in measured or name in known)]
 
 

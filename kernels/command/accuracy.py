@@ -320,7 +320,7 @@ def loops(pair):
 
 def floating(registry=REGISTRY):
     """Names of the functions with such loops."""
-    return [name for name, pair in registry.items() if loops(pair)]
+    return [name for name, pair in registry.items() if pair.family == "elementwise" and loops(pair)]
 
 
 def bound(name, loop):

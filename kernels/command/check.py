@@ -154,23 +154,23 @@ def compare(pair, loop, inputs, data="given"):
     size, seconds = inputs[0].size, 0.0
     try:
         start = time.perf_counter()
-        actual = pair.function(*inputs)
+        actual = pair.call(*inputs)
         seconds = time.perf_counter() - start
         actual = actual if isinstance(actual, tuple) else (actual,)
-        wrong = _wrong_kind(loop, inputs, actual)
+        wrong = _wrong_kind(pair, loop, inputs, actual)
         worst = np.inf if wrong else max(e.max(initial=0) for e in error(pair, loop, inputs, actual))
     except Exception as failure:  # whatever it is, the other pairs are to be checked
         wrong, worst = traceback.format_exception_only(failure)[-1].strip(), np.inf
     return Comparison(pair.name, loop, data, size, float(worst), seconds, wrong)
 
 
-def _wrong_kind(loop, inputs, actual):
+def _wrong_kind(pair, loop, inputs, actual):
     """What is wrong with dtypes and shapes; an empty string where nothing is."""
     for c, a in zip(loop.split("->")[1], actual, strict=True):
         if a.dtype != np.dtype(c):
             return f"the result has dtype {a.dtype}, not {np.dtype(c)}"
-        if a.shape != inputs[0].shape:
-            return f"the result has shape {a.shape}, not {inputs[0].shape}"
+        if a.shape != pair.shape(inputs[0].shape):
+            return f"the result has shape {a.shape}, not {pair.shape(inputs[0].shape)}"
     return ""
 
 

@@ -13,6 +13,8 @@ from kernels import REGISTRY
 
 X = np.arange(6, dtype=np.float32)
 
+ELEMENTWISE = sorted(name for name, pair in REGISTRY.items() if pair.family == "elementwise")
+
 
 @pytest.fixture
 def out():
@@ -217,14 +219,14 @@ def test_a_bad_second_output_leaves_the_first_untouched(out):
 # --- keywords ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", sorted(REGISTRY))
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_an_unknown_keyword_is_a_type_error_that_names_it(name):
     pair = REGISTRY[name]
     with pytest.raises(TypeError, match="nonsense"):
         pair.function(*[1.0] * pair.nin, nonsense=1)
 
 
-@pytest.mark.parametrize("name", sorted(REGISTRY))
+@pytest.mark.parametrize("name", ELEMENTWISE)
 def test_too_few_and_too_many_arguments_are_a_type_error_that_names_the_function(name):
     pair = REGISTRY[name]
     with pytest.raises(TypeError, match=rf"^{pair.function.__name__}\(\) takes"):

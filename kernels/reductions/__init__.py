@@ -1,0 +1,90 @@
+"""s = fold(x): sums, extremes, moments, norms, scans and histograms over any axes."""
+
+from .general import reduce
+from .histograms.public import bincount, histogram, histogram2d
+from .histograms.search import digitize, searchsorted
+from .public import (
+    all,
+    any,
+    argmax,
+    argmin,
+    average,
+    count_nonzero,
+    dot,
+    logsumexp,
+    max,
+    mean,
+    min,
+    nanargmax,
+    nanargmin,
+    nanmax,
+    nanmean,
+    nanmin,
+    nanprod,
+    nanstd,
+    nansum,
+    nanvar,
+    norm,
+    prod,
+    ptp,
+    std,
+    sum,
+    var,
+    vdot,
+)
+from .scans.differences import diff
+from .scans.public import cummax, cummin, cumprod, cumsum, logcumsumexp, scan
+from .segments.public import segmented_reduce
+from .segments.runs import reduce_by_key
+from .softmax.public import log_softmax, softmax
+
+amax, amin = max, min
+
+__all__ = [
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "average",
+    "bincount",
+    "count_nonzero",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
+    "diff",
+    "digitize",
+    "dot",
+    "histogram",
+    "histogram2d",
+    "log_softmax",
+    "logcumsumexp",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "nanargmax",
+    "nanargmin",
+    "nanmax",
+    "nanmean",
+    "nanmin",
+    "nanprod",
+    "nanstd",
+    "nansum",
+    "nanvar",
+    "norm",
+    "prod",
+    "ptp",
+    "reduce",
+    "reduce_by_key",
+    "scan",
+    "searchsorted",
+    "segmented_reduce",
+    "softmax",
+    "std",
+    "sum",
+    "var",
+    "vdot",
+]
