@@ -113,7 +113,7 @@ def settled(s, c):
 @device_function
 def settled_beside(s, c, initial):
     """`settled` and a number more."""
-    return initial + (s + c if s - s == 0 else s)
+    return initial + settled(s, c)
 
 
 def lowest(dtype):
@@ -245,7 +245,7 @@ def divided(s, n):
 @device_function
 def settled_share(s, c, n):
     """A sum over n."""
-    return (s + c if s - s == 0 else s) / n
+    return settled(s, c) / n
 
 
 @functools.lru_cache(maxsize=256)
@@ -270,9 +270,8 @@ def counted(x):
 @device_function
 def add_counted(s, c, n, t, d, m):
     """Sums and counts."""
-    both = s + t
-    t_kept = both - s
-    return both, c + d + ((s - (both - t_kept)) + (t - t_kept)), n + m
+    both, lost = compensated(s, c, t, d)
+    return both, lost, n + m
 
 
 @device_function
@@ -427,7 +426,7 @@ def logsumexp(dtypes, dtype, setting, initial, masked):
 @device_function
 def square_root(s, c):
     """Square root of a sum."""
-    return np.sqrt(s + c if s - s == 0 else s)
+    return np.sqrt(settled(s, c))
 
 
 @device_function
@@ -488,7 +487,7 @@ def power_of(p):
 
     @device_function
     def finish(s, c):
-        return np.power(s + c if s - s == 0 else s, inverse)
+        return np.power(settled(s, c), inverse)
 
     return lift, finish
 
@@ -537,16 +536,15 @@ def weighted(x, w):
 @device_function
 def add_weighted(s, c, w, v, t, d, u, z):
     """Sums of products and of weights."""
-    both, weights = s + t, w + u
-    t_kept, u_kept = both - s, weights - w
-    lost, missing = (s - (both - t_kept)) + (t - t_kept), (w - (weights - u_kept)) + (u - u_kept)
-    return both, c + d + lost, weights, v + z + missing
+    both, lost = compensated(s, c, t, d)
+    weights, missing = compensated(w, v, u, z)
+    return both, lost, weights, missing
 
 
 @device_function
 def settled_quotient(s, c, w, v):
     """One sum over the other."""
-    return (s + c if s - s == 0 else s) / (w + v if w - w == 0 else w)
+    return settled(s, c) / settled(w, v)
 
 
 @functools.lru_cache(maxsize=256)
