@@ -18,6 +18,13 @@ from .scalar import complex_value, convert, unpack, wrapped
 from .target import numpy_support
 
 
+def index_type(long):
+    """What counts elements: 32-bit unsigned wherever it can, since signed or 64-bit indices cost instructions."""
+    if SIMULATED:
+        return int
+    return types.uint64 if long else types.uint32
+
+
 def loader(kinds, width, aligned=False):
     """``load(operands, offsets)``: a tuple of `width` lanes, each a tuple of NumPy scalars, one an operand.
 

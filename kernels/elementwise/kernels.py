@@ -8,10 +8,10 @@ one run, `strided` all others (any strides, broadcasting), `masked` those that a
 
 import functools
 
-from numba import cuda, types
+from numba import cuda
 
 from ..device.instructions import SIMULATED, of_scalars
-from ..device.memory import along, lanewise, loader, storer, unraveler
+from ..device.memory import along, index_type, lanewise, loader, storer, unraveler
 
 #: Threads of a block: of a small launch, so that all multiprocessors have one, and of a large one.
 FEW, MANY = (32, 32) if SIMULATED else (256, 1024)
@@ -35,13 +35,6 @@ def widest_block(registers):
     return 1024 if registers < 32 else 256
 
 
-def _index_type(long):
-    """What counts elements: 32-bit unsigned wherever it can, since signed or 64-bit indices cost instructions."""
-    if SIMULATED:
-        return int
-    return types.uint64 if long else types.uint32
-
-
 @functools.lru_cache(maxsize=8192)
 def contiguous(f, kinds, n_out, width, aligned, long):
     """Kernel of ``y = f(lane)`` over operands that are one run of memory each; `width` elements a thread.
@@ -49,7 +42,7 @@ def contiguous(f, kinds, n_out, width, aligned, long):
     The last n % width elements have a thread each. (NVVM unrolls a loop over them in one thread: the PTX of add
     grew from 4.2 to 5.8 kB, that of sin from 24 to 34 kB.)
     """
-    index = _index_type(long)
+    index = index_type(long)
     load, load_one = loader(kinds, width, aligned), loader(kinds, 1)
     store, store_one = storer(width, aligned), storer(1)
     apply, apply_one = lanewise(f, width), lanewise(f, 1)
@@ -78,7 +71,7 @@ def strided(f, kinds, n_out, width, long):
     `n` counts groups of `width` neighbours along the last axis, and so do the last entries of the shape and of
     the strides.
     """
-    index = _index_type(long)
+    index = index_type(long)
     load, apply, store = loader(kinds, width), lanewise(f, width), storer(width)
     ins_at, outs_at = unraveler(len(kinds)), unraveler(n_out)
 
@@ -95,7 +88,7 @@ def strided(f, kinds, n_out, width, long):
 @functools.lru_cache(maxsize=8192)
 def masked(f, kinds, n_out, long):
     """`strided`, where a mask is true; every other element of the outputs stays as it is."""
-    index = _index_type(long)
+    index = index_type(long)
     load, load_mask = loader(kinds, 1), loader(("vector",), 1)
     apply, store = lanewise(f, 1), storer(1)
     mask_at, ins_at, outs_at = unraveler(1), unraveler(len(kinds)), unraveler(n_out)

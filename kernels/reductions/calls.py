@@ -144,7 +144,7 @@ class Task:
         """The launch over operands that lie as these do."""
         targets = tuple(map(layout, targets))
         if self.keepdims:
-            targets = tuple(_without(y, self.axes) for y in targets)
+            targets = tuple(without(y, self.axes) for y in targets)
         given = tuple(map(layout, sources if mask is None else [mask, *sources]))
         if self.reduction.indexed:
             given += (Index(self.axes),)
@@ -164,7 +164,8 @@ def copied(x, device, stream):
     return copy
 
 
-def _without(target, axes):
+def without(target, axes):
+    """The layout of a target less some axes."""
     keep = [k for k in range(len(target.shape)) if k not in axes]
     return target._replace(shape=tuple(target.shape[k] for k in keep), strides=tuple(target.strides[k] for k in keep))
 

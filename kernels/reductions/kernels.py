@@ -21,7 +21,7 @@ from ..device import folds
 from ..device.block import block_reduce
 from ..device.expansions import absorber
 from ..device.instructions import SIMULATED, kernel_function, of_scalars
-from ..device.memory import along, count_up, loader, storer, unraveler
+from ..device.memory import along, count_up, index_type, loader, storer, unraveler
 from ..device.scalar import call
 from ..device.warp import warp_reduce
 from ..device.words import from_words, to_words, with_word
@@ -78,13 +78,6 @@ class Fold(NamedTuple):
     def words(self):
         """Words of 32 bits of a state."""
         return sum(max(d.itemsize // 4, 1) for d in self.state)
-
-
-def index_type(long):
-    """What counts elements: 32-bit unsigned wherever it can."""
-    if SIMULATED:
-        return int
-    return types.uint64 if long else types.uint32
 
 
 def _pieces(fold, width, groups, abreast):

@@ -121,16 +121,16 @@ class _Problem(NamedTuple):
         total = math.prod(self.inner)
         count, over = divmod(total, width)
         kinds, steps = self._kinds(self.inner_steps, width)
-        shape, strides = _grouped(self.inner, self.inner_steps, width)
-        places = self.outer, _flat(self.outer_steps), _flat(self.out_steps), shape, _flat(strides), self.extras
+        shape, strides = grouped(self.inner, self.inner_steps, width)
+        places = self.outer, flat(self.outer_steps), flat(self.out_steps), shape, flat(strides), self.extras
         side_by_side, longest = self._most(width)
         if count <= 32 * longest and not over:
             # Lanes that read a row side by side, 16 bytes each and twice at most, where that is how they can read; of
             # rows of a few single elements a lane takes one whole: 437 us against 1371 (rows of 5 float32, H100).
             together = side_by_side if width * self._itemsize() == VECTOR else GROUPS
-            team = min(_power(-(-count // together)), 32)
+            team = min(power(-(-count // together)), 32)
             groups = -(-count // team)
-            long = _long(n * team, count)
+            long = is_long(n * team, count)
             kernel = short_rows(
                 self.fold, kinds, width, team, groups, count == team * groups and groups & groups - 1 == 0, long
             )
@@ -141,7 +141,7 @@ class _Problem(NamedTuple):
         if parts > 1 and block < GATHERED:
             block = GATHERED
             parts = _parts(count, n, block * groups)
-        long = _long(n * parts * self.fold.words, count)
+        long = is_long(n * parts * self.fold.words, count)
         kernel = long_rows(self.fold, kinds, width, groups, parts > 1, over > 0, long)
         stride = n * _shared(parts)
         partials = stride * self.fold.words
@@ -154,19 +154,19 @@ class _Problem(NamedTuple):
             width //= 2
         count = math.prod(self.inner)
         kinds, _ = self._kinds(self.outer_steps, width)
-        lengths, strides = _grouped(self.outer, self.outer_steps, width)
+        lengths, strides = grouped(self.outer, self.outer_steps, width)
         out_steps = [(*steps[:-1], steps[-1] * width) for steps in self.out_steps]
         n = math.prod(lengths)
-        groups = min(_power(count), _groups(width, self._itemsize()))
+        groups = min(power(count), _groups(width, self._itemsize()))
         across = _across(lengths[-1])
         down = max(min(BLOCK // across, -(-count // groups)), 1)
         across = BLOCK // down if 2 * across * down <= BLOCK else across
         blocks = -(-n // across)
         parts = _parts(count, blocks, down * groups)
         words = self.fold.words * width
-        long = _long(n * parts * words, count)
+        long = is_long(n * parts * words, count)
         kernel = columns(self.fold, kinds, width, groups, parts > 1, long)
-        places = lengths, _flat(strides), _flat(out_steps), self.inner, _flat(self.inner_steps), self.extras
+        places = lengths, flat(strides), flat(out_steps), self.inner, flat(self.inner_steps), self.extras
         steps = tuple(0 for x in self.sources if isinstance(x, Index))
         stride = n * _shared(parts)
         partials = stride * words
@@ -200,7 +200,7 @@ class _Problem(NamedTuple):
         if out_steps is not None:
             while width > 1 and not all(_fits(y, s, width) for y, s in zip(self.targets, out_steps, strict=True)):
                 width //= 2
-        while width > 1 and not (all(_aligned(*p, width) for p in pointers) and (alone or lengths[-1] % width == 0)):
+        while width > 1 and not (all(aligned(*p, width) for p in pointers) and (alone or lengths[-1] % width == 0)):
             width //= 2
         return width
 
@@ -217,7 +217,8 @@ def _kind(x, step, width):
     return "vector" if step == 1 or width == 1 else "uniform"
 
 
-def _aligned(x, steps, others, width):
+def aligned(x, steps, others, width):
+    """Whether groups of `width` neighbours begin where one access can reach them."""
     if steps[-1] == 0:
         return True
     return x.alignment % (width * x.dtype.itemsize) == 0 and all(s % width == 0 for s in (*steps[:-1], *others))
@@ -230,7 +231,8 @@ def _fits(target, steps, width):
     return whole and size <= VECTOR and target.alignment % size == 0
 
 
-def _grouped(lengths, steps, width):
+def grouped(lengths, steps, width):
+    """Lengths and steps of groups of `width` neighbours."""
     return (*lengths[:-1], lengths[-1] // width), [(*s[:-1], s[-1] * width) for s in steps]
 
 
@@ -239,15 +241,18 @@ def _groups(width, itemsize):
     return 2 if SIMULATED else min(max(BYTES // (width * itemsize), 2), 16)
 
 
-def _flat(steps):
+def flat(steps):
+    """The steps of all operands in one tuple."""
     return sum(map(tuple, steps), ())
 
 
-def _power(n):
+def power(n):
+    """The least power of two that is not less than n."""
     return 1 << max(n - 1, 0).bit_length()
 
 
-def _long(*numbers):
+def is_long(*numbers):
+    """Whether numbers up to these want 64 bits."""
     return max(numbers) >= 2**31
 
 

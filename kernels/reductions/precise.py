@@ -26,7 +26,7 @@ from ..runtime.layouts import Layout, layout
 from ..runtime.memory import Buffer
 from ..runtime.scratch import scratch
 from . import folds
-from .calls import Reduction, Task, _without
+from .calls import Reduction, Task, without
 from .exact import Operand, exact_sum, exact_sums
 from .kernels import Fold
 from .layout import launch
@@ -219,7 +219,7 @@ class ExactTask(Task):
         if target.dtype.kind != computed.kind:
             raise TypeError(f"out must be {'complex' if computed.kind == 'c' else 'floating'}, got {target.dtype}")
         goal = layout(target)
-        goal = _without(goal, self.axes) if self.keepdims else goal
+        goal = without(goal, self.axes) if self.keepdims else goal
         given = tuple(map(layout, sources))
         where = None if mask is None else layout(mask)
         whole = functools.partial(_launch, self.name, self.axes, self.shape, device)

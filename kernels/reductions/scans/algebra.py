@@ -137,19 +137,6 @@ def of_operator(op, dtypes):
     return Algebra(lift, joined, same, joined, joined, same, same, words, words)
 
 
-@functools.lru_cache(maxsize=64)
-def copies(dtype):
-    """The algebra of what is not scanned: each element is its own result."""
-    lift = as_dtypes((dtype,))
-    words = words_of((dtype,))
-    return Algebra(lift, _second, same, _second, _second, same, same, words, words)
-
-
-@device_function
-def _second(a, b):
-    return b
-
-
 @functools.lru_cache(maxsize=1024)
 def side_by_side(algebra, count):
     """The algebra of `count` neighbours that are scanned apart from one another."""

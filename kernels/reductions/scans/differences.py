@@ -27,8 +27,8 @@ from ...runtime.frameworks import opaque
 from ...runtime.launch import Launch, Program, SimulatedLaunch, code, tuples
 from ...runtime.layouts import collapse, layout
 from ...runtime.plans import Calls
+from ..calls import copied
 from .algebra import as_dtypes
-from .public import copied
 
 #: Threads of a block, results of a thread, and how often differences are taken in one pass.
 THREADS, ITEMS, ONCE = (32, 2, 2) if SIMULATED else (256, 4, 4)

@@ -24,7 +24,8 @@ from ...runtime.engines import engine
 from ...runtime.frameworks import opaque
 from ...runtime.layouts import layout
 from ...runtime.plans import Calls
-from .algebra import UFUNCS, copies, of_operator, of_sums, of_sums_of_exponentials
+from ..calls import copied
+from .algebra import UFUNCS, of_operator, of_sums, of_sums_of_exponentials
 from .layout import scan_of
 
 #: What decides about a call beside its arrays, in the order of `examine`; see `kernels.runtime.plans.Calls`.
@@ -94,21 +95,6 @@ class Task:
     def copied(self, x, device, stream):
         """`x` in memory of its own."""
         return copied(x, device, stream)
-
-
-def copied(x, device, stream):
-    """A copy of an operand that a kernel can reach: scanned along an axis of one element."""
-    if SIMULATED:
-        return operand(x.memory.copy(), x.name)
-    copy = calls.room(x, device, stream)
-    task = Task(_COPY, (x.dtype,), 0, None, False)
-    apart = dataclasses.replace(x, shape=(1, *x.shape), strides=(0, *x.strides))
-    there = dataclasses.replace(copy, shape=(1, *copy.shape), strides=(0, *copy.strides))
-    task.launch([apart], None, [there], apart.shape, device)(stream, x.pointer, copy.pointer)
-    return copy
-
-
-_COPY = Scanning("copy", ("x",), lambda dtypes: copies(dtypes[0]), None)
 
 
 def _as_shaped(target, shape):

@@ -21,7 +21,7 @@ from numba import cuda, types
 from ...device import folds
 from ...device.block import block_exclusive_scan_with_total, block_exclusive_sum_with_total, block_sum
 from ...device.instructions import SIMULATED, kernel_function, of_scalars
-from ...device.memory import loader, storer, unraveler
+from ...device.memory import index_type, loader, storer, unraveler
 from ...device.words import from_words, to_words
 from ...runtime import calls, frameworks, memory
 from ...runtime.arrays import Pointer, operand, placement, stream_handle
@@ -30,7 +30,7 @@ from ...runtime.engines import engine, recorder
 from ...runtime.frameworks import opaque
 from ...runtime.layouts import layout
 from ..calls import copied
-from ..kernels import index_type, read_words, write_words
+from ..kernels import read_words, write_words
 from . import tiles
 from .public import Name, Sequence, Step, folded, joined, kinds, numbers, pointers, segmented, several
 from .tiles import local, share, signed

@@ -24,10 +24,10 @@ from numba import cuda, types
 from ...device import folds
 from ...device.block import block_exclusive_scan_with_total, block_reduce
 from ...device.instructions import SIMULATED, kernel_function, of_scalars
-from ...device.memory import storer, unraveler
+from ...device.memory import index_type, storer, unraveler
 from ...device.warp import warp_reduce
 from ...device.words import from_words, to_words
-from ..kernels import index_type, read_words, write_words
+from ..kernels import read_words, write_words
 
 #: Threads of a block.
 BLOCK = 32 if SIMULATED else 256

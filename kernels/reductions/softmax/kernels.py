@@ -24,8 +24,8 @@ from numba import cuda, types
 from ...device import folds
 from ...device.block import block_reduce
 from ...device.functions import identity
-from ...device.instructions import SIMULATED, device_function, kernel_function, of_scalars
-from ...device.memory import count_up, unraveler
+from ...device.instructions import device_function, kernel_function, of_scalars
+from ...device.memory import count_up, index_type, unraveler
 from ...device.primitives import libdevice, native
 from ...device.tiles import acquire, columnwise, each, halves, release, scatterer
 from ...device.warp import warp_reduce
@@ -69,12 +69,6 @@ class Normal(NamedTuple):
     weigh: object
     prepare: object
     finish: object
-
-
-def _index_type(long):
-    if SIMULATED:
-        return int
-    return types.uint64 if long else types.uint32
 
 
 class _Pieces:
@@ -133,7 +127,7 @@ def held_rows(normal, kinds, width, team, threads, groups, full, long):
 
     `team` is a power of two up to 32, or all of the block; `full` where they are as many as a row has.
     """
-    index = _index_type(long)
+    index = index_type(long)
     of = _Pieces(normal, kinds, width, groups, False, full)
     gather, top, shift, total, prepare, finish, scatter = (
         of.gather, of.top, of.shift, of.total, of.prepare, of.finish, of.scatter
@@ -174,7 +168,7 @@ def _team_reduce(team):
 @functools.lru_cache(maxsize=8192)
 def held_columns(normal, kinds, width, threads, groups, full, long):
     """Kernel for rows whose neighbours in memory belong to other rows: a block holds some, `width` a thread."""
-    index = _index_type(long)
+    index = index_type(long)
     of = _Pieces(normal, kinds, width, groups, True, full)
     gather, top, shift, total, prepare, finish, scatter = (
         of.gather, of.top, of.shift, of.total, of.prepare, of.finish, of.scatter
@@ -261,7 +255,7 @@ def shared(normal, kinds, width, threads, groups, abreast, streaming, long):
     With `abreast` neighbours belong to different rows, of which a block has some, ``across`` groups of `width`; else a
     block has a part of one row. `streaming` results leave the L2 cache before what is to be read again.
     """
-    index = _index_type(long)
+    index = index_type(long)
     of = _Pieces(normal, kinds, width, groups, abreast, False, streaming)
     gather, top, total, relative, shift, finish, scatter = (
         of.gather, of.top, of.sum, of.relative, of.shift, of.finish, of.scatter

@@ -15,7 +15,7 @@ from ...runtime.arrays import Pointer
 from ...runtime.launch import Launch, Program, SimulatedLaunch, code
 from ...runtime.layouts import VECTOR, collapse
 from ...runtime.scratch import COUNTERS, Sharing
-from ..layout import native
+from ..layout import aligned, flat, grouped, is_long, native, power
 from .kernels import held_columns, held_rows, shared
 
 #: Threads of a block, at most.
@@ -103,26 +103,26 @@ class _Problem(NamedTuple):
         """The plan where neighbours belong to one row."""
         n, width = math.prod(self.outer), self._width(self.inner, self.inner_steps, self.outer_steps)
         count = math.prod(self.inner) // width
-        shape, (strides, out_strides) = _grouped(self.inner, self.inner_steps, width)
-        places = self.outer, _flat(self.outer_steps), shape, strides, out_strides
+        shape, (strides, out_strides) = grouped(self.inner, self.inner_steps, width)
+        places = self.outer, flat(self.outer_steps), shape, strides, out_strides
         kinds, held = self._kinds(), max(HELD // (self.words * width), 1)
         if count > held * THREADS:
             return self._shared(n, 1, count, width, False, places)
         if count <= min(held, 32) * 32:
             # Lanes of a warp, each with two groups of 16 bytes where that is enough; single elements by eights.
-            team = min(_power(-(-count // (2 if width > 1 else 8))), 32, THREADS)
+            team = min(power(-(-count // (2 if width > 1 else 8))), 32, THREADS)
             threads = max(THREADS // 2 // team, 1) * team
         else:
             team = threads = -(-count // (held * 32)) * 32
         groups = -(-count // team)
-        long = _long(n * team, count + team * groups)
+        long = is_long(n * team, count + team * groups)
         kernel = held_rows(self.normal, kinds, width, team, threads, groups, count == team * groups, long)
         return Plan(kernel, -(-n * team // threads), threads, long, (n, count), places)
 
     def columns(self):
         """The plan where neighbours belong to different rows."""
         width, count = self._width(self.outer, self.outer_steps, self.inner_steps), math.prod(self.inner)
-        lengths, (strides, out_strides) = _grouped(self.outer, self.outer_steps, width)
+        lengths, (strides, out_strides) = grouped(self.outer, self.outer_steps, width)
         n = math.prod(lengths)
         places = lengths, strides + out_strides, self.inner, *self.inner_steps
         held = max(HELD // (self.words * width), 1)
@@ -133,7 +133,7 @@ class _Problem(NamedTuple):
             return self._shared(n, min(max(PANEL // (self.words * width), 1), n), count, width, True, places)
         groups = -(-count // down)
         across = min(_across(lengths[-1], THREADS // down), n)
-        long = _long(n + across, count + down * groups)
+        long = is_long(n + across, count + down * groups)
         threads = across * down
         kernel = held_columns(self.normal, self._kinds(), width, threads, groups, count == down * groups, long)
         return Plan(kernel, -(-n // across), threads, long, (n, across, count), places)
@@ -156,7 +156,7 @@ class _Problem(NamedTuple):
         lag = min(parts * batch + LAG, units)
         words = 2 * self.words * (width if abreast else 1)
         stride = across * (panels + units)
-        long = _long(stride * words, 2 * units, count + 2 * down * groups * chunks * parts)
+        long = is_long(stride * words, 2 * units, count + 2 * down * groups * chunks * parts)
         kernel = shared(self.normal, self._kinds(), width, across * down, groups, abreast, STREAMING, long)
         leading = n, across, panels, parts, chunks, batch, lag, stride, count
         return Plan(kernel, 2 * units, across * down, long, leading, places, stride * words, True)
@@ -167,7 +167,7 @@ class _Problem(NamedTuple):
         if self.source.by_value or any(s[-1] != 1 for _, s, _ in pointers):
             return 1
         width = VECTOR // max(x.dtype.itemsize for x, *_ in pointers)
-        while width > 1 and not (lengths[-1] % width == 0 and all(_aligned(*each, width) for each in pointers)):
+        while width > 1 and not (lengths[-1] % width == 0 and all(aligned(*each, width) for each in pointers)):
             width //= 2
         return max(width, 1)
 
@@ -175,29 +175,9 @@ class _Problem(NamedTuple):
         return ("value",) if self.source.by_value else ("vector",)
 
 
-def _aligned(x, steps, others, width):
-    return x.alignment % (width * x.dtype.itemsize) == 0 and all(s % width == 0 for s in (*steps[:-1], *others))
-
-
-def _grouped(lengths, steps, width):
-    return (*lengths[:-1], lengths[-1] // width), [(*s[:-1], s[-1] * width) for s in steps]
-
-
 def _across(length, most):
     """Columns of a block, of `length` neighbours: all of them as often as they fit, or as even a share as there is."""
     return most // length * length if length <= most else -(-length // -(-length // most))
-
-
-def _flat(steps):
-    return sum(map(tuple, steps), ())
-
-
-def _power(n):
-    return 1 << max(n - 1, 0).bit_length()
-
-
-def _long(*numbers):
-    return max(numbers) >= 2**31
 
 
 # --- launches ---------------------------------------------------------------------------------------------------------
