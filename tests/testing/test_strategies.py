@@ -7,7 +7,7 @@ from hypothesis import strategies as hst
 
 from kernels.testing import strategies as st
 
-QUICK = settings(max_examples=3000, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+QUICK = settings(max_examples=30_000, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
 SHRUNK = settings(max_examples=3000, database=None)
 
 
