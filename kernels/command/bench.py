@@ -66,7 +66,7 @@ def measure(only, peers, rounds, console, soak=None):
     `soak` is how many minutes one takes; with it, no `only` means no other rows.
     """
     from ..runtime import use
-    from . import launching, reducing, workloads
+    from . import launching, pages, reducing, workloads
     from .timing import copy_bandwidth
     from .trials import soaking, trials
 
@@ -78,11 +78,11 @@ def measure(only, peers, rounds, console, soak=None):
     found = description()
     found["copy_bandwidth"] = copy_bandwidth()
     found["rows"] = []
-    for row in chosen(workloads.rows() + reducing.rows() + launching.rows()):
+    for row in chosen(workloads.rows() + reducing.rows() + pages.rows() + launching.rows()):
         with console.status(row.name):
             found["rows"].append(time_row(row, peers, rounds, found["copy_bandwidth"]))
         gc.collect()
-    for trial in chosen(trials()) + ([soaking(soak)] if soak else []):
+    for trial in chosen(trials() + pages.trials()) + ([soaking(soak)] if soak else []):
         with console.status(trial.name):
             found["rows"].append(try_out(trial))
         gc.collect()

@@ -7,6 +7,9 @@ import kernels
 
 RESULTS = Path(kernels.__file__).parents[1] / "asv_benchmarks" / "results"
 
+#: How names of the rungs of a ladder begin.
+LADDER = "sum ladder, "
+
 _HEADER = """\
 | work | floor, us | ours, us | over the floor | peer | peer, us | over the peer | goal |
 |---|---:|---:|---:|---|---:|---:|---|"""
@@ -15,7 +18,9 @@ _HEADER = """\
 def results(folder=RESULTS):
     """The results of `bench` in a folder, by name of their files; asv keeps other files there."""
     found = [json.loads(path.read_text()) for path in sorted(Path(folder).glob("*.json"))]
-    return [document for document in found if isinstance(document, dict) and "copy_bandwidth" in document]
+    return [
+        document for document in found if isinstance(document, dict) and {"copy_bandwidth", "rows"} <= set(document)
+    ]
 
 
 def markdown(folder=RESULTS):
@@ -72,6 +77,37 @@ def plot(found, path):
     if rows:
         axes.legend(loc="upper left")
     figure.savefig(path, dpi=150)
+
+
+def ladder(found):
+    """The rungs that were measured, as a dict of name -> 1e9 bytes per second; and that of PyTorch's sum, or None."""
+    rows = [row for row in found["rows"] if row["name"].startswith(LADDER) and row["seconds"].get("kernels")]
+    rungs = {
+        row["name"].removeprefix(LADDER).split(",")[0]: row["bytes"] / row["seconds"]["kernels"] / 1e9 for row in rows
+    }
+    theirs = [row["bytes"] / row["seconds"]["torch"] / 1e9 for row in rows if row["seconds"].get("torch")]
+    return rungs, max(theirs, default=None)
+
+
+def ladder_errors(found):
+    """The errors of the rungs on the card, by name, in units of 2**-24 times the sum of moduli."""
+    trials = [row.get("trial") or {} for row in found["rows"] if LADDER in row["name"]]
+    return {name: error for trial in trials for name, error in trial.get("errors", {}).items()}
+
+
+def draw_ladder(axes, found):
+    """Draw the rate of each rung as a bar, with lines at that of a copy and of PyTorch's sum."""
+    rungs, theirs = ladder(found)
+    bars = axes.barh(list(rungs), list(rungs.values()), color="tab:blue")
+    axes.bar_label(bars, [f" {rate:.0f}" for rate in rungs.values()])
+    copy = found["copy_bandwidth"] / 1e9
+    axes.axvline(copy, color="k", label=f"copy, {copy:.0f} GB/s")
+    if theirs:
+        axes.axvline(theirs, color="tab:orange", linestyle="--", label=f"torch.sum, {theirs:.0f} GB/s")
+    axes.invert_yaxis()
+    axes.set(xlim=(0, 1.15 * max([copy, *rungs.values()])), xlabel="10^9 bytes per second")
+    axes.set_title(f"{found['card']}, {found['date']}")
+    axes.legend(loc="upper right")
 
 
 def _name_points(axes, rows, intensity):
