@@ -39,6 +39,11 @@ def _parser():
     bench.add_argument(
         "--soak", type=float, metavar="MINUTES", help="repeat calls while memory is watched; other rows only by --only"
     )
+    bench.add_argument(
+        "--sweep",
+        action="store_true",
+        help="instead: reductions over 60 arrays and axes, and the worst of them",
+    )
     bench.add_argument("--json", metavar="FILE", help="write the figures there")
     bench.add_argument("--plot", metavar="FILE.png", help="draw the roofline there")
     bench.add_argument("--table", action="store_true", help="print the committed results as Markdown, and time nothing")

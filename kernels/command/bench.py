@@ -33,6 +33,8 @@ def main(options):
         print_error("--plot needs matplotlib: pip install 'numba-kernels[bench]'")
         return 2
     console = Console()
+    if options.sweep:
+        return _sweep(options, console)
     found = measure(options.only, options.peers, options.rounds, console, options.soak)
     show(found, console)
     if options.json:
@@ -40,6 +42,20 @@ def main(options):
     if options.plot:
         plot(found, options.plot)
     return 0 if all(map(passed, found["rows"])) else 1
+
+
+def _sweep(options, console):
+    from ..runtime import use
+    from . import sweep
+    from .timing import copy_bandwidth
+
+    use("cuda")
+    found = description() | {"copy_bandwidth": copy_bandwidth()}
+    found["cases"] = sweep.measure(options.only, options.peers, options.rounds, console, found["copy_bandwidth"])
+    sweep.show(found, console)
+    if options.json:
+        save(found, options.json)
+    return 0 if all("kernels" in case["seconds"] for case in found["cases"]) else 1
 
 
 def passed(row):
@@ -131,7 +147,7 @@ def time_row(row, peers, rounds, bandwidth, timers=None):
         seconds = timers[row.how](calls, rounds) if calls else {}
         timed["seconds"] = {name: t / row.launches for name, t in seconds.items()}
     except Exception as failure:  # one row that fails leaves the others
-        timed["errors"]["the row"] = _words(failure)
+        timed["errors"]["the row"] = words(failure)
     return timed | compared(timed, bandwidth)
 
 
@@ -142,7 +158,7 @@ def try_out(trial):
         row["trial"] = trial.run()
         row["seconds"] = {"kernels": row["trial"]["seconds"]}
     except Exception as failure:  # one that fails leaves the others
-        row["errors"]["the trial"] = _words(failure)
+        row["errors"]["the trial"] = words(failure)
     return row | compared(row, None)
 
 
@@ -171,11 +187,12 @@ def _started(makers, errors, wait):
             wait()
             calls[name] = call
         except Exception as failure:  # whatever a peer raises
-            errors[name] = _words(failure)
+            errors[name] = words(failure)
     return calls
 
 
-def _words(failure):
+def words(failure):
+    """What an exception says, on one line."""
     text = traceback.format_exception_only(failure)[-1]
     return " ".join(text.split())[:300]
 

@@ -20,7 +20,7 @@ ODD = (((16385, 16383), 0), ((16385, 16383), 1), ((N // 5, 5), 1), ((N // 3, 3),
 SHORT = (2, 8, 32, 1000)
 
 #: What PyTorch calls each, with what it wants beside the axis.
-_TORCH = {
+TORCH = {
     "sum": ("sum", {}), "max": ("amax", {}), "argmax": ("argmax", {}), "var": ("var", {"correction": 0}),
     "logsumexp": ("logsumexp", {}), "norm": ("linalg.vector_norm", {}), "softmax": ("softmax", {}),
     "cumsum": ("cumsum", {}),
@@ -40,7 +40,7 @@ def reduction(name, shape, axis, mean=0.0, also=()):
     x = normal(shape, mean=mean)
     kept = [n for k, n in enumerate(shape) if k != axis]
     out = zeros(kept, "int64" if name == "argmax" else "float32")
-    torch_name, given = _TORCH[name]
+    torch_name, given = TORCH[name]
     ours = functools.partial(getattr(kernels, name), x, axis=axis, out=out)
     theirs = {
         "torch.compile": lambda: compiled(lambda x: getattr(x, torch_name)(axis, **given), x),
@@ -56,7 +56,7 @@ def reduction(name, shape, axis, mean=0.0, also=()):
 def mapping(name, shape, axis, dtype="float32", also=()):
     """The makers of what writes as much as it reads: softmax, cumsum."""
     x, out = normal(shape, dtype), zeros(shape, dtype)
-    torch_name, given = _TORCH[name]
+    torch_name, given = TORCH[name]
     theirs = {"torch.compile": lambda: compiled(lambda x: getattr(x, torch_name)(axis, **given), x)}
     return {
         "kernels": lambda: functools.partial(getattr(kernels, name), x, axis=axis, out=out),
