@@ -765,7 +765,7 @@ def test_rungs_are_drawn_of_those_that_were_measured(measured):
     assert figures.ladder(found) == ({"atomics": pytest.approx(3000)}, pytest.approx(1500))
     axes = Figure().subplots()
     figures.draw_ladder(axes, found)
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["atomics"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["atomics, 3000"]
     assert [label.get_text() for label in axes.get_legend().get_texts()] == ["copy, 3000 GB/s", "torch.sum, 1500 GB/s"]
 
 

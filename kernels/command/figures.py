@@ -98,16 +98,15 @@ def ladder_errors(found):
 def draw_ladder(axes, found):
     """Draw the rate of each rung as a bar, with lines at that of a copy and of PyTorch's sum."""
     rungs, theirs = ladder(found)
-    bars = axes.barh(list(rungs), list(rungs.values()), color="tab:blue")
-    axes.bar_label(bars, [f" {rate:.0f}" for rate in rungs.values()])
+    axes.barh([f"{name}, {rate:.0f}" for name, rate in rungs.items()], list(rungs.values()), color="tab:blue")
     copy = found["copy_bandwidth"] / 1e9
     axes.axvline(copy, color="k", label=f"copy, {copy:.0f} GB/s")
     if theirs:
         axes.axvline(theirs, color="tab:orange", linestyle="--", label=f"torch.sum, {theirs:.0f} GB/s")
     axes.invert_yaxis()
-    axes.set(xlim=(0, 1.15 * max([copy, *rungs.values()])), xlabel="10^9 bytes per second")
+    axes.set_xlabel("10^9 bytes per second")
     axes.set_title(f"{found['card']}, {found['date']}")
-    axes.legend(loc="upper right")
+    axes.legend(loc="upper center")
 
 
 def _name_points(axes, rows, intensity):
