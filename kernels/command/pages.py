@@ -25,7 +25,7 @@ MOST = 1.05
 def rung(which, size):
     """The makers of a sum by one of the rungs, beside PyTorch's."""
     x, total = random((size,), low=0.0, high=1.0), zeros((1,))
-    return {"kernels": lambda: which.prepare(*as_numba(x, total)), "torch": lambda: by_torch("sum", x)}
+    return {"kernels": lambda: which.prepare(x, total), "torch": lambda: by_torch("sum", x)}
 
 
 def normalisation(rows, length):

@@ -26,12 +26,14 @@ Handbook*, 2013, chapter 12, for the one that has a single launch.
 """
 
 import functools
+import math
 from typing import NamedTuple
 
 import numpy as np
 from numba import cuda, float32, uint32
 
 from ..device import block_broadcast, block_sum, vector_load, warp_sum
+from ..runtime import launcher
 from .public import sum as finished
 
 #: Threads of a block, a power of two from 32 on.
@@ -159,7 +161,7 @@ class Rung(NamedTuple):
     name : str
     prepare : callable
         ``prepare(x, total, threads=THREADS, blocks=BLOCKS)``: the function that sums `x` into ``total[0]``, both
-        contiguous float32 arrays that a kernel takes. No more than `THREADS` threads.
+        contiguous float32 arrays that `kernels.runtime.launcher` takes. No more than `THREADS` threads.
     depth : callable
         ``depth(n, threads=THREADS, blocks=BLOCKS)``: how many times 2**-24 the sum of moduli it may be off by.
     """
@@ -174,7 +176,7 @@ def _launched(kernel, grids, threads, x, total):
     steps = []
     for grid in grids:
         sums = cuda.device_array(grid, np.float32) if grid > 1 else total
-        steps.append(functools.partial(kernel[grid, threads], x, sums))
+        steps.append(functools.partial(launcher(kernel)[grid, threads], x, sums))
         x = sums
 
     def run():
@@ -182,6 +184,10 @@ def _launched(kernel, grids, threads, x, total):
             step()
 
     return run
+
+
+def _size(x):
+    return math.prod(x.shape)
 
 
 def _blocks(n, elements):
@@ -210,11 +216,11 @@ def clear(total):
 
 
 def _atomics(x, total, threads=THREADS, blocks=BLOCKS):
-    grid = _blocks(x.size, threads)
+    begin, add = launcher(clear)[1, 1], launcher(atomics)[_blocks(_size(x), threads), threads]
 
     def run():
-        clear[1, 1](total)
-        atomics[grid, threads](x, total)
+        begin(total)
+        add(x, total)
 
     return run
 
@@ -222,14 +228,14 @@ def _atomics(x, total, threads=THREADS, blocks=BLOCKS):
 def _of(kernel, grids):
     """How a kernel that leaves a sum a block is launched."""
     return lambda x, total, threads=THREADS, blocks=BLOCKS: _launched(
-        kernel, grids(x.size, threads, blocks), threads, x, total
+        kernel, grids(_size(x), threads, blocks), threads, x, total
     )
 
 
 def _one_launch(x, total, threads=THREADS, blocks=BLOCKS):
-    grid = _of_vectors(x.size, threads, blocks)[0]
+    grid = _of_vectors(_size(x), threads, blocks)[0]
     sums, tickets = cuda.device_array(grid, np.float32), cuda.to_device(np.zeros(1, np.uint32))
-    return functools.partial(one_launch[grid, threads], x, total, sums, tickets)
+    return functools.partial(launcher(one_launch)[grid, threads], x, total, sums, tickets)
 
 
 def _finished(x, total, threads=THREADS, blocks=BLOCKS):

@@ -87,7 +87,7 @@ def test_the_depth_of_a_tree_is_that_of_its_launches():
 def test_rungs_take_nothing_of_the_device_that_a_user_has_not():
     tree = ast.parse(inspect.getsource(ladder))
     imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.level]
-    assert {node.module for node in imports} == {"device", "public"}
+    assert {node.module for node in imports} == {"device", "public", "runtime"}
     names = {name.name for node in imports if node.module == "device" for name in node.names}
     assert names <= set(kernels.device.__all__)
 
