@@ -202,7 +202,18 @@ def show(found, console):
             ratio, most = (each["over_best_peer"], PEER) if missed == "peer" else (each["over_floor"], FLOOR)
             beside = each["best_peer"] if missed == "peer" else "the floor"
             console.print(f"{each['name']}: {ratio:.3f} of {beside}, at most {most}", highlight=False, markup=False)
-        for name, error in each["errors"].items():
-            console.print(f"{each['name']}, {name} left out: {error}", highlight=False, markup=False)
+    for (name, error), names in _failures(cases).items():
+        first, *others = names
+        more = f" and {len(others)} more" if others else ""
+        console.print(f"{first}{more}, {name} left out: {error}", highlight=False, markup=False)
     missed = sum(bool(each["missed"]) for each in cases)
     console.print(f"{len(cases)} cases, {missed} over a goal", highlight=False)
+
+
+def _failures(cases):
+    """Names of the cases, by who failed and what it said."""
+    found = {}
+    for each in cases:
+        for failure in each["errors"].items():
+            found.setdefault(failure, []).append(each["name"])
+    return found
