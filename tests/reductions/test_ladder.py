@@ -15,8 +15,9 @@ from kernels.reductions.ladder import RUNGS
 from kernels.simulator import RaceError, UninitializedError, simulate
 from kernels.testing import mutants
 
-#: Sizes around a warp, a block, a group of vectors, a grid, and of several grids; the last has all kinds of rest.
-SIZES = (0, 1, 3, 31, 33, 64, 65, 1023, 3 * 16 * 64, 7 * 16 * 64 + 4 * 64 + 3)
+#: Sizes around a warp, a block, a group of vectors (one whose last vector ends one element behind the array), a grid,
+#: and of several grids; the last has all kinds of rest.
+SIZES = (0, 1, 3, 31, 33, 64, 65, 1023, 3 * 3 * 4 * 64 + 4 * 5 + 3, 3 * 16 * 64, 7 * 16 * 64 + 4 * 64 + 3)
 #: A small grid, so that small arrays have several elements for each thread of it.
 SMALL = {"threads": 64, "blocks": 3}
 
