@@ -1,12 +1,14 @@
 """``bench --sweep``: its arrays, what it computes of them, and how it judges."""
 
+import json
 import math
 
 import numpy as np
 import pytest
 
 import kernels
-from kernels.command import bench, figures, sweep
+from kernels.__main__ import main
+from kernels.command import bench, figures, sweep, timing
 
 
 def test_a_sweep_has_sixty_cases_that_fit_its_memory():
@@ -133,3 +135,21 @@ def test_ratios_count_where_the_device_is_what_takes_time(capsys):
 def test_a_sweep_is_no_table_of_rows(tmp_path):
     bench.save({"copy_bandwidth": 3e12, "cases": []}, tmp_path / "sweep.json")
     assert figures.results(tmp_path) == []
+
+
+@pytest.mark.parametrize(("missing", "status"), [(False, 0), (True, 1)])
+def test_the_command_writes_what_it_swept_and_fails_where_ours_did(missing, status, tmp_path, monkeypatch):
+    case = case_of("sum of many", 3_000_000_000, 1.4e-3, 1.2e-3)
+    if missing:
+        del case["seconds"]["kernels"]
+    monkeypatch.setattr(kernels.runtime, "use", lambda engine: None)
+    monkeypatch.setattr(bench.machine, "usable", lambda: "")
+    monkeypatch.setattr(bench.machine, "prepare", lambda *engine, simulate: None)
+    monkeypatch.setattr(bench, "description", lambda: {"card": "NVIDIA H100", "date": "2026-01-31"})
+    monkeypatch.setattr(timing, "copy_bandwidth", lambda: 3e12)
+    monkeypatch.setattr(sweep, "measure", lambda only, peers, rounds, console, bandwidth: [case])
+    file = tmp_path / "sweep.json"
+    assert main(["bench", "--sweep", "--peers", "--json", str(file)]) == status
+    found = json.loads(file.read_text())
+    assert found["cases"] == [case]
+    assert found["copy_bandwidth"] == 3e12

@@ -73,9 +73,13 @@ def test_equal_elements_become_zero(n):
     assert np.all(normalised(np.full((2, n), 0.5, np.float32)) == 0)
 
 
-def test_epsilon_is_added_to_the_variance():
-    x = np.array([[1.0, 3.0]], np.float32)
-    np.testing.assert_array_equal(normalised(x, epsilon=3.0), [[-0.5, 0.5]])
+@pytest.mark.parametrize("n", [2, NARROW + 1, WIDE + 4])
+def test_epsilon_is_added_to_the_variance(n):
+    # All numbers up to the merges of means are exact here: 20 merges of four roundings are left.
+    x = np.resize(np.array([-1, 1], np.float32), n) * np.ones((3, 1), np.float32)
+    x[:, : n % 2] = 0
+    expected = x / np.sqrt(np.mean(x**2, 1, keepdims=True, dtype=np.float64) + 3)
+    np.testing.assert_allclose(normalised(x, epsilon=3.0), expected, rtol=80 * 2.0**-24)
 
 
 @pytest.mark.parametrize("n", [40, WIDE + 4])
