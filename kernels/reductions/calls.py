@@ -10,17 +10,18 @@ import functools
 import math
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from ..device.instructions import SIMULATED
 from ..runtime import calls
-from ..runtime.arrays import DTYPES, contiguous_strides, operand, placement, stream_handle
+from ..runtime.arrays import DTYPES, Pointer, contiguous_strides, operand, placement, stream_handle
 from ..runtime.calls import Call
 from ..runtime.engines import engine
 from ..runtime.layouts import Layout, layout
+from ..runtime.memory import Buffer
 from ..runtime.plans import Calls
 from .folds import copy_fold
 from .layout import Index, launch, plan, signature
@@ -164,6 +165,15 @@ def copied(x, device, stream):
     return copy
 
 
+def room(shape, dtype, device, stream):
+    """Memory without gaps for what lies between two launches, and the word that they take for it."""
+    if SIMULATED:
+        memory = np.empty(shape, dtype)
+        return memory, Pointer(memory)
+    buffer = Buffer(math.prod(shape) * dtype.itemsize, device, stream, "what lies between two launches")
+    return buffer, buffer.pointer
+
+
 def without(target, axes):
     """The layout of a target less some axes."""
     keep = [k for k in range(len(target.shape)) if k not in axes]
@@ -207,6 +217,16 @@ def examine(reduction, inputs, out, where, stream, axis, dtype, keepdims, initia
     return Call(task, xs, mask, outs, made, kept, "C", chosen, device, stream, like, keeps=False)
 
 
+def at_least_1d(x):
+    """`x`, a number with an axis of length one."""
+    if x.shape:
+        return x
+    if x.device is None:
+        value = np.asarray(x.array if x.memory is None else x.memory, x.dtype)
+        return operand(value.reshape(1), x.name)
+    return replace(x, shape=(1,), strides=(1,))
+
+
 def _shape(xs, mask):
     shapes = [x.shape for x in xs]
     try:
@@ -223,14 +243,13 @@ def axes_of(axis, ndim, single=False):
     """The axes that are reduced, sorted; NumPy's errors for what is none."""
     if axis is None:
         return tuple(range(ndim))
-    if isinstance(axis, tuple):
-        if single:
-            raise TypeError("axis must be one integer or None, got a tuple")
+    if isinstance(axis, tuple) and not single:
         return tuple(sorted(np.lib.array_utils.normalize_axis_tuple(axis, ndim, "axis")))
     try:
         axis = operator.index(axis)
     except TypeError:
-        raise TypeError(f"axis must be None, an integer or a tuple of integers, got {axis!r}") from None
+        kinds = "None or an integer" if single else "None, an integer or a tuple of integers"
+        raise TypeError(f"axis must be {kinds}, got {axis!r}") from None
     return np.lib.array_utils.normalize_axis_tuple(axis, ndim, "axis")
 
 

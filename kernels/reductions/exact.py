@@ -28,6 +28,7 @@ from ..runtime.arrays import Pointer
 from ..runtime.launch import Launch, Program, code, raw
 from ..runtime.layouts import collapse
 from ..runtime.scratch import COUNTERS
+from .layout import power_below
 
 DTYPES = tuple(map(np.dtype, (np.float16, np.float32, np.float64)))
 
@@ -664,7 +665,7 @@ def _threads(dtype, factors):
     """Of a block: as many accumulators as fit into its shared memory."""
     if SIMULATED:
         return 32
-    return min(_power((_OF_BLOCK - 8) // (rows(dtype, factors) * 8)), 256)
+    return min(power_below((_OF_BLOCK - 8) // (rows(dtype, factors) * 8)), 256)
 
 
 def _multiprocessors(device):
@@ -682,12 +683,12 @@ def _shape(dtype, factors, results, length, width, across, device):
     threads = _threads(dtype, factors)
     blocks = _resident(dtype, factors, threads, device)
     # To clear, merge and round an accumulator costs as much as tens of additions.
-    busy = _power(2 * max(blocks * threads // results, 1) - 1)
+    busy = power_below(2 * max(blocks * threads // results, 1) - 1)
     if across:
-        group = min(busy, threads // min(_power(2 * results - 1), 32), _power(length // 32))
+        group = min(busy, threads // min(power_below(2 * results - 1), 32), power_below(length // 32))
     else:
-        near = min(_power(length // 16), 8) if width == 1 else 1  # neighbouring threads read neighbouring elements
-        group = min(max(near, _power(length // 128), min(busy, _power(length // 16))), threads)
+        near = min(power_below(length // 16), 8) if width == 1 else 1  # neighbouring threads read neighbouring elements
+        group = min(max(near, power_below(length // 128), min(busy, power_below(length // 16))), threads)
     outer = -(-results // (threads // group))
     parts = max(min(blocks // outer, length // (group * 16 * width), _MOST_PARTS), 1)
     if (results * rows(dtype, factors) + outer) * 8 > 4 * COUNTERS:
@@ -697,8 +698,3 @@ def _shape(dtype, factors, results, length, width, across, device):
 
 #: Blocks for each result: with 256 threads each, fewer than the 2**20 infinities that an accumulator counts.
 _MOST_PARTS = 4095
-
-
-def _power(n):
-    """The largest power of two that is not larger, at least 1."""
-    return 1 << max(n.bit_length() - 1, 0)

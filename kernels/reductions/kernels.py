@@ -110,6 +110,18 @@ def _absorber(fold, lift, merge, leaf, width, groups, abreast, inside):
     return kernel_function(lambda state, lanes, first, step, count: merge(state, leaf(lanes, first, step, count)))
 
 
+def _loop(fold, kinds, width, groups, abreast):
+    """Merge and neutral state, and what gathers and absorbs groups: those that all count, and the last ones."""
+    lift, merges, merge, neutral = _pieces(fold, width, groups, abreast)
+    leaves = _whole(fold, lift, merges, neutral, groups, abreast), folds.leaf(lift, [merge] * 8, neutral, groups, True)
+    gathers = (folds.gatherer(kinds, width, groups, inside) for inside in (True, False))
+    absorbers = (
+        _absorber(fold, lift, merge, leaf, width, groups, abreast, inside)
+        for leaf, inside in zip(leaves, (True, False), strict=True)
+    )
+    return merge, neutral, *gathers, *absorbers
+
+
 def _whole(fold, lift, merges, neutral, groups, abreast):
     """The leaf of groups all of which count."""
     if not fold.pivot or fold.masked:
@@ -166,14 +178,7 @@ def short_rows(fold, kinds, width, team, groups, full, long):
 def long_rows(fold, kinds, width, groups, split, ragged, long):
     """Kernel for rows that a block reads, or, with `split`, several; with `ragged`, one that groups do not fill."""
     index = index_type(long)
-    lift, merges, merge, neutral = _pieces(fold, width, groups, abreast=False)
-    gather, gather_some = (folds.gatherer(kinds, width, groups, inside) for inside in (True, False))
-    whole = _whole(fold, lift, merges, neutral, groups, abreast=False)
-    some = folds.leaf(lift, [merge] * 8, neutral, groups, masked=True)
-    absorb, absorb_some = (
-        _absorber(fold, lift, merge, leaf, width, groups, abreast=False, inside=inside)
-        for leaf, inside in ((whole, True), (some, False))
-    )
+    merge, neutral, gather, gather_some, absorb, absorb_some = _loop(fold, kinds, width, groups, abreast=False)
     rest_at, load_rest, lift_rest = along(kinds), loader(kinds, 1), _pieces(fold, 1, 1, abreast=False)[0]
     finish, store = folds.finisher(fold.finish, fold.state, fold.extras, fold.outs, 1), storer(1)
     ins_at, outs_at = unraveler(len(kinds)), unraveler(len(fold.outs))
@@ -233,14 +238,7 @@ def long_rows(fold, kinds, width, groups, split, ragged, long):
 def columns(fold, kinds, width, groups, split, long):
     """Kernel for rows whose neighbours in memory belong to other rows: a thread reads `width` of these."""
     index = index_type(long)
-    lift, merges, merge, neutral = _pieces(fold, width, groups, abreast=True)
-    gather, gather_some = (folds.gatherer(kinds, width, groups, inside) for inside in (True, False))
-    whole = _whole(fold, lift, merges, neutral, groups, abreast=True)
-    some = folds.leaf(lift, [merge] * 8, neutral, groups, masked=True)
-    absorb, absorb_some = (
-        _absorber(fold, lift, merge, leaf, width, groups, abreast=True, inside=inside)
-        for leaf, inside in ((whole, True), (some, False))
-    )
+    merge, neutral, gather, gather_some, absorb, absorb_some = _loop(fold, kinds, width, groups, abreast=True)
     finish, store = folds.finisher(fold.finish, fold.state, fold.extras, fold.outs, width), storer(width)
     ins_at, outs_at = unraveler(len(kinds)), unraveler(len(fold.outs))
     room = fold.words * width * BLOCK

@@ -128,7 +128,7 @@ class _Problem(NamedTuple):
             # Lanes that read a row side by side, 16 bytes each and twice at most, where that is how they can read; of
             # rows of a few single elements a lane takes one whole: 437 us against 1371 (rows of 5 float32, H100).
             together = side_by_side if width * self._itemsize() == VECTOR else GROUPS
-            team = min(power(-(-count // together)), 32)
+            team = min(power_above(-(-count // together)), 32)
             groups = -(-count // team)
             long = is_long(n * team, count)
             kernel = short_rows(
@@ -157,7 +157,7 @@ class _Problem(NamedTuple):
         lengths, strides = grouped(self.outer, self.outer_steps, width)
         out_steps = [(*steps[:-1], steps[-1] * width) for steps in self.out_steps]
         n = math.prod(lengths)
-        groups = min(power(count), _groups(width, self._itemsize()))
+        groups = min(power_above(count), _groups(width, self._itemsize()))
         across = _across(lengths[-1])
         down = max(min(BLOCK // across, -(-count // groups)), 1)
         across = BLOCK // down if 2 * across * down <= BLOCK else across
@@ -246,9 +246,14 @@ def flat(steps):
     return sum(map(tuple, steps), ())
 
 
-def power(n):
+def power_above(n):
     """The least power of two that is not less than n."""
     return 1 << max(n - 1, 0).bit_length()
+
+
+def power_below(n):
+    """The largest power of two that is not more than n, 1 at least."""
+    return 1 << max(n.bit_length() - 1, 0)
 
 
 def is_long(*numbers):

@@ -3,21 +3,15 @@
 import numpy as np
 
 from ...runtime import calls, memory
-from ...runtime.arrays import Operand, contiguous_strides, operand, placement, producer_stream, stream_handle
+from ...runtime.arrays import contiguous_strides, operand, placement, producer_stream, stream_handle
 from ...runtime.calls import Call
 from ...runtime.engines import engine, recorder
+from ..calls import at_least_1d
 
 
 def sample(x, name):
     """The `Operand` of samples, with an axis at least."""
-    x = operand(x, name)
-    if x.library == "python":
-        x = operand(np.asarray(x.array, x.dtype), name)
-    if x.shape:
-        return x
-    if x.device is None:
-        return operand(x.memory.reshape(1), name)
-    return Operand(name, x.library, x.array, x.dtype, (1,), (1,), x.pointer, x.device, x.stream, x.writable)
+    return at_least_1d(operand(x, name))
 
 
 class Request:

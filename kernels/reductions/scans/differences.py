@@ -27,7 +27,7 @@ from ...runtime.frameworks import opaque
 from ...runtime.launch import Launch, Program, SimulatedLaunch, code, tuples
 from ...runtime.layouts import collapse, layout
 from ...runtime.plans import Calls
-from ..calls import copied
+from ..calls import copied, room
 from .algebra import as_dtypes
 
 #: Threads of a block, results of a thread, and how often differences are taken in one pass.
@@ -224,23 +224,10 @@ class _Passes:
     def __call__(self, stream, *words):
         *given, out = words
         for launch, (shape, dtype) in zip(self._launches[:-1], self._rooms, strict=False):
-            room, word = _room(shape, dtype, self._device, stream)
+            memory, word = room(shape, dtype, self._device, stream)
             launch(stream, *given, word)
-            given, held = [word], room  # noqa: F841  (what is dropped is freed in the order of the stream)
+            given, held = [word], memory  # noqa: F841  (what is dropped is freed in the order of the stream)
         self._launches[-1](stream, *given, out)
-
-
-def _room(shape, dtype, device, stream):
-    """Memory for numbers between two passes, and the word that a launch takes for it."""
-    if SIMULATED:
-        from ...runtime.arrays import Pointer
-
-        memory = np.empty(shape, dtype)
-        return memory, Pointer(memory)
-    from ...runtime.memory import Buffer
-
-    buffer = Buffer(math.prod(shape) * dtype.itemsize, device, stream, "differences")
-    return buffer, buffer.pointer
 
 
 def _examine(before, after, inputs, out, where, stream, n, axis):

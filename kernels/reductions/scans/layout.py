@@ -17,6 +17,7 @@ from ...device.instructions import SIMULATED
 from ...device.scalar import compute_dtype
 from ...runtime.launch import Launch, Program, SimulatedLaunch, code, tuples
 from ...runtime.layouts import VECTOR, collapse
+from ..layout import power_above, power_below
 from .algebra import side_by_side
 from .columns import HIGH, column_scratch_bytes, columns, look_words
 from .flat import NEVER, OFTEN, ONCE, flat
@@ -109,7 +110,7 @@ def _flat(algebra, dtypes, sources, targets, n, shape, strides, starts, exclusiv
     width = max(VECTOR // _itemsize(operands), 1)
     whole = [_whole(x, s, shape, width) for x, s in zip(operands, strides, strict=True)]
     vectors = all(whole[: len(sources)]), all(whole[len(sources) :])
-    items = _least_power(min(max(HELD // (width * algebra.words), 1), 8))
+    items = power_below(min(max(HELD // (width * algebra.words), 1), 8))
     share = items * 32 * width
     tile = WARPS * share
     tiles = -(-total // tile)
@@ -147,7 +148,7 @@ def _side_by_side(algebra, dtypes, sources, targets, n, columns, starts, exclusi
     width = piece // math.gcd(piece, columns)
     held = width * columns * algebra.words
     light = held <= HELD and algebra.words == 1
-    items, warps = _least_power(max(HELD // held, 1)), WARPS if light else max(WARPS // 2, 1)
+    items, warps = power_below(max(HELD // held, 1)), WARPS if light else max(WARPS // 2, 1)
     tile = warps * items * 32 * width
     tiles = -(-n // tile)
     together = side_by_side(algebra, columns)
@@ -222,7 +223,7 @@ def _columns(algebra, dtypes, sources, targets, n, along, lengths, steps, starts
     width = _widest(operands)
     while inner % width or any(s % width for s in (*along, *(k for step in steps for k in step[:-1]))):
         width //= 2
-    items = _least_power(min(max(HELD_OF_COLUMNS // (width * algebra.words), 1), 8))
+    items = power_below(min(max(HELD_OF_COLUMNS // (width * algebra.words), 1), 8))
     across, chained = _across(n, inner, width, items, algebra.carry_words)
     strip, rows = across * width, THREADS // across * items
     strips, tiles = -(-inner // strip), -(-n // rows)
@@ -245,23 +246,13 @@ def _columns(algebra, dtypes, sources, targets, n, along, lengths, steps, starts
 
 def _across(n, inner, width, items, words):
     """Threads side by side, and whether there are several tiles one below another."""
-    across = min(_power(-(-inner // width)), max(THREADS // _power(-(-n // items)), 1))
+    across = min(power_above(-(-inner // width)), max(THREADS // power_above(-(-n // items)), 1))
     chained_across = max(STRIP // width, 1)
     while chained_across > 1 and 4 * look_words(chained_across * width, words) > LOOKING:
         chained_across //= 2
-    if across >= min(chained_across, _power(-(-inner // width))) and THREADS // across * items >= n:
+    if across >= min(chained_across, power_above(-(-inner // width))) and THREADS // across * items >= n:
         return across, False
-    return min(chained_across, _power(-(-inner // width)), THREADS // (HIGH * width)), True
-
-
-def _power(n):
-    """The least power of two that is no less."""
-    return 1 << (n - 1).bit_length()
-
-
-def _least_power(n):
-    """The largest power of two that is no more."""
-    return 1 << n.bit_length() - 1
+    return min(chained_across, power_above(-(-inner // width)), THREADS // (HIGH * width)), True
 
 
 def _joined(strides):

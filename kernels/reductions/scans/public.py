@@ -9,7 +9,6 @@ same call gives the same bits every time.
 import dataclasses
 import functools
 import math
-import operator
 from collections.abc import Callable
 
 import numpy as np
@@ -24,7 +23,8 @@ from ...runtime.engines import engine
 from ...runtime.frameworks import opaque
 from ...runtime.layouts import layout
 from ...runtime.plans import Calls
-from ..calls import copied
+from ..calls import at_least_1d, axes_of, copied
+from ..folds import accumulator, floating
 from .algebra import UFUNCS, of_operator, of_sums, of_sums_of_exponentials
 from .layout import scan_of
 
@@ -138,12 +138,12 @@ else:
 def examine(scanning, inputs, out, where, stream, axis, dtype, initial, exclusive):
     """The `Call` that scans `inputs` as NumPy would; it raises for whatever is wrong with the arguments."""
     stream = stream_handle(stream)
-    xs = [_at_least_1d(operand(x, name)) for x, name in zip(inputs, scanning.parameters, strict=True)]
+    xs = [at_least_1d(operand(x, name)) for x, name in zip(inputs, scanning.parameters, strict=True)]
     outs = calls.outputs(out, len(xs), scanning.name)
     shape = xs[0].shape
     if any(x.shape != shape for x in xs):
         raise ValueError(f"all arrays must have one shape, got {', '.join(f'{x.name} {x.shape}' for x in xs)}")
-    axis = _axis(axis, len(shape))
+    axis = None if axis is None else axes_of(axis, len(shape), single=True)[0]
     results = (math.prod(shape),) if axis is None else shape
     wanted = None if dtype is None else np.dtype(dtype)
     ins = tuple(
@@ -166,26 +166,6 @@ def examine(scanning, inputs, out, where, stream, axis, dtype, initial, exclusiv
     task = Task(scanning, ins, axis, _initial(initial, ins, exclusive), bool(exclusive))
     dtypes = tuple(d if y is None else y.dtype for d, y in zip(ins, outs, strict=True))
     return Call(task, xs, None, outs, dtypes, results, "C", chosen, device, stream, like, keeps=False)
-
-
-def _at_least_1d(x):
-    if x.shape:
-        return x
-    if x.device is None:
-        value = np.asarray(x.array if x.memory is None else x.memory, x.dtype)
-        return operand(value.reshape(1), x.name)
-    return dataclasses.replace(x, shape=(1,), strides=(1,))
-
-
-def _axis(axis, ndim):
-    """The axis, counted from the first; NumPy's errors for what is none."""
-    if axis is None:
-        return None
-    try:
-        axis = operator.index(axis)
-    except TypeError:
-        raise TypeError(f"axis must be None or an integer, got {axis!r}") from None
-    return np.lib.array_utils.normalize_axis_index(axis, ndim)
 
 
 def _initial(initial, ins, exclusive):
@@ -250,17 +230,6 @@ def _applied(op, state, element, kinds):
 # --- public -----------------------------------------------------------------------------------------------------------
 
 
-def _accumulator(dtype):
-    """What NumPy sums a dtype in: integers in 64 bits."""
-    if dtype.kind in "bi":
-        return np.dtype(np.int64)
-    return np.dtype(np.uint64) if dtype.kind == "u" else dtype
-
-
-def _floating(dtype):
-    return np.dtype(np.float64) if dtype.kind in "biu" else dtype
-
-
 def _of_ufunc(name, ufunc, result):
     def algebra(dtypes):
         if implementation(ufunc, (compute_dtype(dtypes[0]),) * 2) is None:
@@ -282,8 +251,8 @@ def _with_plan(made):
     return decorate
 
 
-_cumsum = _calls(_of_ufunc("cumsum", np.add, _accumulator))
-_cumprod = _calls(_of_ufunc("cumprod", np.multiply, _accumulator))
+_cumsum = _calls(_of_ufunc("cumsum", np.add, accumulator))
+_cumprod = _calls(_of_ufunc("cumprod", np.multiply, accumulator))
 _cummax = _calls(_of_ufunc("cummax", np.maximum, lambda dtype: dtype))
 _cummin = _calls(_of_ufunc("cummin", np.minimum, lambda dtype: dtype))
 _logcumsumexp = _calls(
@@ -292,7 +261,7 @@ _logcumsumexp = _calls(
         ("a",),
         lambda dtypes: of_sums_of_exponentials(dtypes[0]) if dtypes[0].kind == "f" else None,
         _accumulated(np.logaddexp),
-        _floating,
+        floating,
     )
 )
 

@@ -15,7 +15,7 @@ from ...runtime.arrays import Pointer
 from ...runtime.launch import Launch, Program, SimulatedLaunch, code
 from ...runtime.layouts import VECTOR, collapse
 from ...runtime.scratch import COUNTERS, Sharing
-from ..layout import aligned, flat, grouped, is_long, native, power
+from ..layout import aligned, flat, grouped, is_long, native, power_above
 from .kernels import held_columns, held_rows, shared
 
 #: Threads of a block, at most.
@@ -110,7 +110,7 @@ class _Problem(NamedTuple):
             return self._shared(n, 1, count, width, False, places)
         if count <= min(held, 32) * 32:
             # Lanes of a warp, each with two groups of 16 bytes where that is enough; single elements by eights.
-            team = min(power(-(-count // (2 if width > 1 else 8))), 32, THREADS)
+            team = min(power_above(-(-count // (2 if width > 1 else 8))), 32, THREADS)
             threads = max(THREADS // 2 // team, 1) * team
         else:
             team = threads = -(-count // (held * 32)) * 32
