@@ -137,7 +137,19 @@ def highest(dtype):
 @functools.cache
 def copy_fold(dtype):
     """The fold over no axes: what is kept is copied."""
-    return Fold("copy", (dtype,), (dtype,), (), dtype, identity, first, identity, (dtype.type(0),))
+    return Fold("copy", (dtype,), (dtype, INT), (), dtype, once, either, first, (0, 0))
+
+
+@device_function
+def once(x):
+    """x, and that there is one."""
+    return x, 1
+
+
+@device_function
+def either(x, n, y, m):
+    """That of two which there is, or the first, and how many there are."""
+    return (x if n > 0 else y), n + m
 
 
 @device_function

@@ -79,6 +79,16 @@ def test_a_recorded_graph_sums_again_what_has_changed(library, rng):
     assert library.numpy(other) == 2 * x.max()
 
 
+def test_an_output_may_lie_in_an_input(rng):
+    torch = pytest.importorskip("torch")
+    for shape, axis in (((300, 50), 0), ((50, 300), 1), ((7, 300, 5), 2)):
+        x = rng.standard_normal(shape)
+        given = torch.from_numpy(x).cuda()
+        kept = given.select(axis, 0)
+        kernels.max(given, axis=axis, out=kept)
+        np.testing.assert_array_equal(kept.cpu().numpy(), x.max(axis))
+
+
 def test_pytorch_captures_a_sum(rng):
     torch = pytest.importorskip("torch")
     x = torch.from_numpy(rng.standard_normal(LONG, np.float32)).cuda()

@@ -16,6 +16,9 @@ import kernels
 from kernels import REGISTRY, reductions
 from kernels.device.instructions import SIMULATED
 from kernels.reductions import layout
+from kernels.reductions.folds import copy_fold
+from kernels.runtime.arrays import Pointer, operand
+from kernels.runtime.layouts import layout as layout_of
 
 FILED = [pair for pair in REGISTRY.values() if pair.family == "reductions"]
 PAIRS = {pair.name: pair for pair in FILED if pair.signature.endswith("->()")}
@@ -251,6 +254,16 @@ def test_exponentials_neither_overflow_nor_vanish(rng):
     assert sign == -1
     np.testing.assert_allclose(value, np.log(3 * np.exp(2) - np.exp(1)))
     assert np.isnan(kernels.logsumexp(np.array([1.0, 2.0]), b=np.array([1.0, -3.0])))
+
+
+@pytest.mark.skipif(not SIMULATED, reason="launches over the memory of NumPy's arrays")
+@pytest.mark.parametrize("shape", [(), (5,), (40, 50), (3, 4, 5)])
+@pytest.mark.parametrize("dtype", ["?", "e", "i", "D"])
+def test_the_fold_over_no_axes_copies(dtype, shape, rng):
+    x, y = np.asarray(draw(rng, dtype, shape[::-1])).T, np.ones(shape, dtype)
+    given, copy = layout_of(operand(x, "x")), layout_of(operand(y, "y"))
+    layout.launch(copy_fold(x.dtype), (given,), copy, (), shape, (), 0)(0, Pointer(x), Pointer(y))
+    np.testing.assert_array_equal(x, y)
 
 
 @pytest.mark.parametrize("shape", [(2000,), (4, 600), (600, 4), (3, 200, 5)])
